@@ -4,7 +4,7 @@ broken connection means.
 `session()` gives a `requests.Session` that differs from a plain one in five ways:
 
 - every request has a time limit, also where the caller forgot one;
-- `SSL_CERT_FILE` is honoured (requests by itself only reads `REQUESTS_CA_BUNDLE`);
+- `SSL_CERT_FILE` is honoured, and before the variables that requests reads by itself;
 - a `.netrc` on the machine never replaces the credentials of a request;
 - nothing is ever sent a second time behind the caller's back;
 - after a failure it is known whether the request had left this machine, which decides
@@ -43,6 +43,9 @@ _SEND_BLOCK_BYTES = 128 * 1024
 _LONGEST_WAIT = timedelta(days=1)
 
 USER_AGENT = f"vodtender/{__version__}"
+
+_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
+"""The first that is set counts. Ours comes first: the others are often set machine-wide."""
 
 _in_flight = threading.local()
 
@@ -127,6 +130,10 @@ class _Session(requests.Session):
             kwargs["timeout"] = self._timeout_seconds
         return super().send(request, **kwargs)
 
+    def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
+        """Requests looks for certificates in the environment itself, and not for ours."""
+        return {**super().merge_environment_settings(*args, **kwargs), "verify": self.verify}
+
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
@@ -151,7 +158,7 @@ def session(
     One session may be used from several threads as long as nobody changes its attributes.
 
     Raises:
-        SettingsError: `SSL_CERT_FILE` or `REQUESTS_CA_BUNDLE` names nothing readable.
+        SettingsError: `SSL_CERT_FILE` (or a variable in its place) names nothing readable.
     """
     timeout_seconds = (connect_timeout_seconds, read_timeout_seconds)
     return _Session(timeout_seconds, trusted_certificates(environ))
@@ -160,7 +167,7 @@ def session(
 def trusted_certificates(environ: Mapping[str, str] | None = None) -> bool | str:
     """What servers are verified against: a file, a directory, or True for the built-in list."""
     variables = os.environ if environ is None else environ
-    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+    for name in _CERTIFICATE_VARIABLES:
         value = variables.get(name, "")
         if not value:
             continue
@@ -257,9 +264,15 @@ def retry_after(response: requests.Response, now: datetime) -> datetime | None:
     Reads `Retry-After` (RFC 9110, section 10.2.3: seconds or an HTTP date) and Twitch's
     `Ratelimit-Reset` (Unix time; https://dev.twitch.tv/docs/api/guide/#rate-limits).
     """
-    moment = _delay(response.headers.get("Retry-After", ""), now)
+    return moment_to_return(response.headers, now)
+
+
+def moment_to_return(headers: Mapping[str, str], now: datetime) -> datetime | None:
+    """`retry_after` for headers alone, whatever the case of their names."""
+    lowered = {name.lower(): value for name, value in headers.items()}
+    moment = _delay(lowered.get("retry-after", ""), now)
     if moment is None:
-        moment = _epoch(response.headers.get("Ratelimit-Reset", ""))
+        moment = _epoch(lowered.get("ratelimit-reset", ""))
     if moment is None:
         return None
     return min(max(moment, now), now + _LONGEST_WAIT)

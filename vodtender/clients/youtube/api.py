@@ -1,0 +1,276 @@
+"""YouTube's Data API for one account.
+
+Reference: https://developers.google.com/youtube/v3/docs
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+from googleapiclient.errors import Error as LibraryError
+from googleapiclient.errors import HttpError
+
+from vodtender.clients import http
+from vodtender.clients.youtube.reading import (
+    as_object,
+    channel_of,
+    items_of,
+    moment_of,
+    status_of,
+    text_of,
+)
+from vodtender.clients.youtube.refusals import reasons, refusal
+from vodtender.clients.youtube.transport import TokenSource, Transport
+from vodtender.clients.youtube.uploading import Uploading
+from vodtender.errors import Rejected, Transient
+from vodtender.model.video_metadata import VideoMetadata, carries
+from vodtender.model.youtube_answers import Channel, SessionState, VideoStatus
+
+READ_UNITS = 1
+WRITE_UNITS = 50
+PAGE_SIZE = 50
+
+# YouTube may think for a while after the last chunk.
+_READ_TIMEOUT_SECONDS = 120.0
+
+
+# Something in between may answer `{}`, which must not pass for "there is no such video".
+_ANY_OF = frozenset({"kind", "items", "pageInfo", "id"})
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class YouTube:
+    """One account's channel. Safe to use from several threads.
+
+    Every method raises the five answers of `vodtender.errors` and nothing foreign.
+    `on_units` is told of quota units as they are spent, refused requests included.
+    """
+
+    def __init__(
+        self,
+        token: TokenSource,
+        *,
+        session: requests.Session | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+        on_units: Callable[[int], None] = lambda _units: None,
+        upload_cost_units: int = 1600,
+    ) -> None:
+        self._clock = clock
+        self._on_units = on_units
+        self._upload_cost_units = upload_cost_units
+        ours = session or http.session(read_timeout_seconds=_READ_TIMEOUT_SECONDS)
+        self._transport = Transport(ours, token)
+        self._uploading = Uploading(self._service, self._transport, clock)
+        self._built: Any = None
+        self._building = threading.Lock()
+        self._channel: Channel | None = None
+
+    # --- uploads ------------------------------------------------------------------------
+
+    def open_session(self, metadata: VideoMetadata, size_bytes: int, mime: str) -> str:
+        """Creates an upload session and returns its URI, which is a secret. Sends no video.
+
+        A lost answer is `Transient`: a session without bytes is no video.
+        """
+        self._on_units(self._upload_cost_units)
+        return self._uploading.open_session(metadata, size_bytes, mime)
+
+    def ask_session(self, uri: str, size_bytes: int) -> SessionState:
+        """How far a session is. Changes nothing and costs nothing.
+
+        Raises:
+            Uncertain: the session is complete and the answer does not name the video.
+        """
+        return self._uploading.ask(uri, size_bytes)
+
+    def send(
+        self,
+        uri: str,
+        path: Path,
+        size_bytes: int,
+        start: int,
+        *,
+        chunk_bytes: int,
+        on_progress: Callable[[int], None],
+        should_stop: Callable[[], bool],
+        rate_limit: int | None = None,
+    ) -> str:
+        """Sends the file from byte `start` on, and returns the video's id.
+
+        `on_progress` is told after each chunk how many bytes YouTube holds. `rate_limit` is
+        in bytes a second. Memory does not grow with the file or the chunk.
+
+        Raises:
+            Uncertain: the last byte was sent and the answer is lost, unreadable or a 5xx.
+            Transient: it broke off before; the session is still good, so ask it first. With
+                code `session_gone` it is not, and a new one is needed.
+            Rejected: `file_changed`, `file_missing`, or what YouTube says.
+            Stopped: `should_stop` became true; the session is still good.
+        """
+        return self._uploading.send(
+            uri,
+            path,
+            size_bytes,
+            start,
+            chunk_bytes=chunk_bytes,
+            on_progress=on_progress,
+            should_stop=should_stop,
+            rate_limit=rate_limit,
+        )
+
+    # --- videos and playlists -----------------------------------------------------------
+
+    def video_status(self, video_id: str) -> VideoStatus | None:
+        """What has become of a video; None if the channel's owner does not see it (any more)."""
+        answer = self._ask(
+            "asking for a video's status",
+            lambda service: service.videos().list(
+                part="status,processingDetails,contentDetails", id=video_id
+            ),
+        )
+        for item in items_of(answer):
+            return status_of(video_id, item)
+        return None
+
+    def find_upload(self, marker: str, not_before: datetime, max_pages: int) -> str | None:
+        """The video among the channel's own uploads whose description has `marker` as a line.
+
+        Newest first, until a page holds only uploads from before `not_before`, or after
+        `max_pages` pages of 50. None proves nothing: a fresh upload can be missing for a while.
+        """
+        for page in self._uploads(max_pages):
+            for snippet in page:
+                found = text_of(snippet.get("resourceId"), "videoId")
+                if found and carries(text_of(snippet, "description") or "", marker):
+                    return found
+            moments = [moment_of(text_of(snippet, "publishedAt")) for snippet in page]
+            if all(moment is not None and moment < not_before for moment in moments):
+                return None
+        return None
+
+    def add_to_playlist(self, playlist_id: str, video_id: str) -> None:
+        """Puts the video on the playlist, once however often it is called.
+
+        Raises:
+            Rejected: `playlist_not_found`, or what YouTube says.
+        """
+        what = "adding a video to a playlist"
+        present = self._ask(
+            what,
+            lambda service: service.playlistItems().list(
+                part="contentDetails",
+                playlistId=playlist_id,
+                videoId=video_id,
+                maxResults=PAGE_SIZE,
+            ),
+        )
+        details = [as_object(item.get("contentDetails")) for item in items_of(present)]
+        if any(text_of(detail, "videoId") == video_id for detail in details):
+            return
+        resource = {"kind": "youtube#video", "videoId": video_id}
+        body = {"snippet": {"playlistId": playlist_id, "resourceId": resource}}
+        try:
+            self._ask(
+                what,
+                lambda service: service.playlistItems().insert(part="snippet", body=body),
+                units=WRITE_UNITS,
+            )
+        except Rejected as error:
+            if error.code != "video_already_in_playlist":
+                raise
+
+    def channel(self) -> Channel:
+        """The account's own channel.
+
+        Raises:
+            AuthExpired: `no_channel` if it has none, `scope_missing` if it may not be asked.
+        """
+        if self._channel is None:
+            answer = self._ask(
+                "asking for the account's channel",
+                lambda service: service.channels().list(part="snippet,contentDetails", mine=True),
+            )
+            self._channel = channel_of(answer)
+        return self._channel
+
+    def _uploads(self, max_pages: int) -> Iterator[list[dict[str, Any]]]:
+        """Snippets of the channel's uploads, page by page."""
+        playlist_id = self.channel().uploads_playlist_id
+        page_token: str | None = None
+        for _ in range(max_pages if playlist_id else 0):
+            try:
+                answer = self._list_page(playlist_id, page_token)
+            except Rejected as error:
+                if error.code == "playlist_not_found":
+                    return  # how YouTube puts it that nothing was ever uploaded
+                raise
+            page = [as_object(item.get("snippet")) for item in items_of(answer)]
+            if page:
+                yield page
+            page_token = text_of(answer, "nextPageToken")
+            if not page_token:
+                return
+
+    def _list_page(self, playlist_id: str | None, page_token: str | None) -> dict[str, Any]:
+        return self._ask(
+            "looking through the channel's uploads",
+            lambda service: service.playlistItems().list(
+                part="snippet", playlistId=playlist_id, maxResults=PAGE_SIZE, pageToken=page_token
+            ),
+        )
+
+    # --- one exchange -------------------------------------------------------------------
+
+    def _ask(
+        self, what: str, request: Callable[[Any], Any], *, units: int = READ_UNITS
+    ) -> dict[str, Any]:
+        """Executes one request of the library, and puts what goes wrong in our words."""
+        prepared = request(self._service())
+        self._on_units(units)
+        try:
+            answer = prepared.execute(num_retries=0)
+        except HttpError as error:
+            status = int(error.resp.status)
+            if status == 404 and "playlistNotFound" in reasons(error.content):
+                raise Rejected(
+                    f"{what}: the playlist does not exist or belongs to another account",
+                    hint="correct YT_PLAYLIST_ID",
+                    code="playlist_not_found",
+                ) from error
+            if "videoAlreadyInPlaylist" in reasons(error.content):
+                raise Rejected(
+                    f"{what}: it is there already", code="video_already_in_playlist"
+                ) from error
+            raise refusal(
+                status, error.resp, error.content, now=self._clock(), what=what
+            ) from error
+        except requests.RequestException as error:
+            raise http.answer_for(error, what=what) from error
+        except (LibraryError, ValueError, RecursionError, AttributeError, TypeError) as error:
+            raise Transient(f"{what}: YouTube's answer is unreadable", code="garbled") from error
+        if not isinstance(answer, dict) or _ANY_OF.isdisjoint(answer):
+            raise Transient(f"{what}: YouTube's answer is unreadable", code="garbled")
+        return answer
+
+    def _service(self) -> Any:
+        """The library's object for the API; made when first needed, as that takes a while."""
+        with self._building:
+            if self._built is None:
+                from googleapiclient.discovery import build
+
+                self._built = build(
+                    "youtube",
+                    "v3",
+                    http=self._transport,
+                    static_discovery=True,
+                    cache_discovery=False,
+                )
+            return self._built

@@ -1,0 +1,86 @@
+"""Reading YouTube's answers, which may hold anything, into our own values."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from vodtender.errors import AuthExpired
+from vodtender.model.youtube_answers import Channel, VideoStatus
+
+
+def channel_of(answer: dict[str, Any]) -> Channel:
+    for item in items_of(answer):
+        related = as_object(as_object(item.get("contentDetails")).get("relatedPlaylists"))
+        channel_id = text_of(item, "id")
+        if channel_id:
+            title = text_of(as_object(item.get("snippet")), "title") or ""
+            return Channel(channel_id, title, text_of(related, "uploads"))
+    raise AuthExpired(
+        "the Google account has no YouTube channel",
+        hint="create the channel on youtube.com, or: vodtender auth login youtube",
+        code="no_channel",
+    )
+
+
+def status_of(video_id: str, item: dict[str, Any]) -> VideoStatus:
+    status = as_object(item.get("status"))
+    processing = as_object(item.get("processingDetails"))
+    progress = as_object(processing.get("processingProgress"))
+    left_ms = number_of(progress.get("timeLeftMs"))
+    return VideoStatus(
+        video_id=video_id,
+        upload_status=text_of(status, "uploadStatus"),
+        failure_reason=text_of(status, "failureReason"),
+        rejection_reason=text_of(status, "rejectionReason"),
+        privacy=text_of(status, "privacyStatus"),
+        processing_status=text_of(processing, "processingStatus"),
+        parts_processed=number_of(progress.get("partsProcessed")),
+        parts_total=number_of(progress.get("partsTotal")),
+        time_left_seconds=None if left_ms is None else left_ms / 1000,
+        duration_seconds=duration_of(text_of(as_object(item.get("contentDetails")), "duration")),
+    )
+
+
+def items_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    items = answer.get("items")
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def as_object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def text_of(value: object, key: str) -> str | None:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def number_of(value: object) -> int | None:
+    """Google writes 64-bit numbers as texts."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return None
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
+
+
+def duration_of(text: str | None) -> float | None:
+    """ISO 8601, as far as YouTube uses it; `P0D` stands for "not known yet"."""
+    match = _DURATION.fullmatch(text or "")
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return float(total) if total else None
+
+
+def moment_of(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
