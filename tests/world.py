@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sandbox.proxy import Certificates
+from tests.sandbox.certificates import Certificates
 from tests.sandbox.world import World
 
 

@@ -6,7 +6,6 @@ limited-input-device flows).
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import threading
 from collections.abc import Callable
@@ -14,57 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.sandbox.accounts import SCOPE_YOUTUBE, AccessToken, Account, Consent, DeviceLogin
 from tests.sandbox.wire import Host, Request, Response
 
-SCOPE_YOUTUBE = "https://www.googleapis.com/auth/youtube"
-SCOPE_UPLOAD = "https://www.googleapis.com/auth/youtube.upload"
-SCOPE_READONLY = "https://www.googleapis.com/auth/youtube.readonly"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-
-
-@dataclass(eq=False)
-class Account:
-    """A person with a YouTube channel who lets our client in."""
-
-    name: str
-    channel_id: str
-    channel_title: str
-    scopes: tuple[str, ...]
-    refresh_token: str
-    client_id: str
-    revoked: bool = False
-    has_channel: bool = True
-
-    @property
-    def uploads_playlist_id(self) -> str:
-        return "UU" + self.channel_id[2:]
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    value: str
-    account: Account
-    scopes: tuple[str, ...]
-    client_id: str
-
-
-@dataclass(eq=False)
-class _DeviceLogin:
-    client_id: str
-    scopes: tuple[str, ...]
-    user_code: str
-    account: Account | None = None
-    denied: bool = False
-
-
-@dataclass(eq=False)
-class _Consent:
-    client_id: str
-    redirect_uri: str
-    scopes: tuple[str, ...]
-    account: Account
-    challenge: str
-    challenge_method: str
 
 
 @dataclass(eq=False)
@@ -83,8 +35,8 @@ class Google:
     """Who sits at the browser; None: the first account."""
     refuse_consent: bool = False
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-    _codes: dict[str, _Consent] = field(default_factory=dict, repr=False)
-    _devices: dict[str, _DeviceLogin] = field(default_factory=dict, repr=False)
+    _codes: dict[str, Consent] = field(default_factory=dict, repr=False)
+    _devices: dict[str, DeviceLogin] = field(default_factory=dict, repr=False)
     _count: int = 0
 
     def hosts(self) -> dict[str, Host]:
@@ -190,7 +142,7 @@ class Google:
                 )
             code = f"4/sandbox-{self._next()}"
             scopes = tuple(request.argument("scope").split())
-            self._codes[code] = _Consent(
+            self._codes[code] = Consent(
                 client_id,
                 redirect_uri,
                 scopes,
@@ -238,7 +190,7 @@ class Google:
             return _refused("invalid_grant", "Malformed auth code.")
         if consent.redirect_uri != form.get("redirect_uri"):
             return _refused("redirect_uri_mismatch", "Bad Request")
-        if consent.challenge and not _verifies(consent, form.get("code_verifier", "")):
+        if consent.challenge and not consent.verifies(form.get("code_verifier", "")):
             return _refused("invalid_grant", "Invalid code verifier.")
         return self._consented(consent.account, consent.scopes, form["client_id"])
 
@@ -302,7 +254,7 @@ class Google:
             number = self._next()
             device_code = f"AH-1Ng-sandbox-{number}"
             scopes = tuple(request.form.get("scope", "").split())
-            login = _DeviceLogin(client_id, scopes, f"SAND-BX{number:02d}")
+            login = DeviceLogin(client_id, scopes, f"SAND-BX{number:02d}")
             self._devices[device_code] = login
             body = {
                 "device_code": device_code,
@@ -325,18 +277,11 @@ class Google:
     def _person(self) -> Account:
         return self.consenting or next(iter(self.accounts.values()))
 
-    def _device(self, user_code: str | None) -> _DeviceLogin:
+    def _device(self, user_code: str | None) -> DeviceLogin:
         logins = list(self._devices.values())
         if user_code is None:
             return logins[-1]
         return next(login for login in logins if login.user_code == user_code)
-
-
-def _verifies(consent: _Consent, verifier: str) -> bool:
-    if consent.challenge_method == "S256":
-        digest = hashlib.sha256(verifier.encode()).digest()
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == consent.challenge
-    return verifier == consent.challenge
 
 
 def _refused(error: str, description: str, status: int = 400) -> Response:

@@ -1,112 +1,46 @@
-"""Twitch's public API (Helix) and its OAuth server.
+"""Twitch's public API (Helix).
 
-Source: https://dev.twitch.tv/docs/api/reference and …/docs/authentication
+Source: https://dev.twitch.tv/docs/api/reference
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
 from tests.sandbox.twitch import cursor_of
-from tests.sandbox.vods import Catalog, Channel, Vod
+from tests.sandbox.twitch_oauth import HelixToken, TwitchOAuth, helix_error
+from tests.sandbox.vods import Channel, Vod
 from tests.sandbox.wire import Host, Request, Response
 
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-
-
-@dataclass(frozen=True, slots=True)
-class HelixToken:
-    """`user` None: an app access token."""
-
-    value: str
-    client_id: str
-    user: Channel | None = None
-    scopes: tuple[str, ...] = ()
-
 
 @dataclass(eq=False)
-class _DeviceLogin:
-    scopes: tuple[str, ...]
-    user_code: str
-    user: Channel | None = None
+class Helix(TwitchOAuth):
+    """api.twitch.tv, and the tokens it accepts."""
 
-
-@dataclass(eq=False)
-class Helix:
-    """api.twitch.tv and id.twitch.tv."""
-
-    catalog: Catalog
-    client_id: str = "sandboxtwitchclientid000000000"
-    client_secret: str = "sandboxtwitchclientsecret00000"
-    token_seconds: int = 5_184_000
-    rotate_refresh_tokens: bool = True
     limit: int = 800
     remaining: int | None = None
     """Points left in the bucket; None: it never empties."""
     reset_seconds: float = 60.0
-    tokens: dict[str, HelixToken] = field(default_factory=dict)
-    refresh_tokens: dict[str, HelixToken] = field(default_factory=dict)
-    person: Channel | None = None
-    """Who sits at the browser; None: the first channel."""
     missing: set[str] = field(default_factory=set)
     """VOD ids that Helix does not know, whatever GQL says."""
-    _codes: dict[str, tuple[str, HelixToken]] = field(default_factory=dict, repr=False)
-    _devices: dict[str, _DeviceLogin] = field(default_factory=dict, repr=False)
-    _count: int = 0
-    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def hosts(self) -> dict[str, Host]:
-        return {"api.twitch.tv": self.api, "id.twitch.tv": self.oauth}
-
-    # --- for tests ------------------------------------------------------------------
-
-    def issue(self, user: Channel | None = None, scopes: tuple[str, ...] = ()) -> str:
-        """A new access token: of a user, or of the app."""
-        with self._lock:
-            value = f"sandboxtwitchtoken{self._next():012d}"
-            self.tokens[value] = HelixToken(value, self.client_id, user, scopes)
-            return value
-
-    def issue_refresh_token(self, user: Channel, scopes: tuple[str, ...] = ()) -> str:
-        with self._lock:
-            value = f"sandboxtwitchrefresh{self._next():012d}"
-            self.refresh_tokens[value] = HelixToken(value, self.client_id, user, scopes)
-            return value
-
-    def expire_tokens(self) -> None:
-        with self._lock:
-            self.tokens.clear()
-
-    def revoke_all(self) -> None:
-        """Access and refresh tokens are dead."""
-        with self._lock:
-            self.tokens.clear()
-            self.refresh_tokens.clear()
-
-    def approve_device(self, user_code: str | None = None) -> None:
-        with self._lock:
-            logins = list(self._devices.values())
-            found = [d for d in logins if user_code in (None, d.user_code)]
-            found[-1].user = self._person()
-
-    # --- api.twitch.tv --------------------------------------------------------------
+        return {"api.twitch.tv": self.api, **super().hosts()}
 
     def api(self, request: Request) -> Response:
         with self._lock:
             token = self.tokens.get(request.bearer or "")
         if token is None:
-            return _error(401, "Invalid OAuth token")
+            return helix_error(401, "Invalid OAuth token")
         if request.headers.get("client-id") != token.client_id:
-            return _error(401, "Client ID and OAuth token do not match")
+            return helix_error(401, "Client ID and OAuth token do not match")
         headers = self._rate_headers()
         if headers["Ratelimit-Remaining"] == "-1":
             headers["Ratelimit-Remaining"] = "0"
-            refused = _error(429, "Rate limit exceeded")
+            refused = helix_error(429, "Rate limit exceeded")
             refused.headers = {**refused.headers, **headers}
             return refused
         routes: dict[str, Callable[[Request, HelixToken], Response]] = {
@@ -115,7 +49,7 @@ class Helix:
             "/helix/streams": self._streams,
         }
         route = routes.get(request.path)
-        response = route(request, token) if route else _error(404, "")
+        response = route(request, token) if route else helix_error(404, "")
         response.headers = {**response.headers, **headers}
         return response
 
@@ -138,12 +72,12 @@ class Helix:
     def _videos(self, request: Request, _token: HelixToken) -> Response:
         ids, users = request.query.get("id", []), request.query.get("user_id", [])
         if bool(ids) == bool(users):
-            return _error(400, "Must provide one of the following: user_id, game_id, id")
+            return helix_error(400, "Must provide one of the following: user_id, game_id, id")
         if ids:
             known = [self.catalog.vods.get(vod_id) for vod_id in ids]
             found = [v for v in known if v and not v.deleted and v.id not in self.missing]
             if not found:
-                return _error(404, "The ID in the id query parameter was not found.")
+                return helix_error(404, "The ID in the id query parameter was not found.")
             return Response.of_json({"data": [_video(v) for v in found], "pagination": {}})
         channel = next((c for c in self.catalog.channels.values() if c.id == users[0]), None)
         if channel is None or not channel.exists:
@@ -159,7 +93,7 @@ class Helix:
         logins, ids = request.query.get("login", []), request.query.get("id", [])
         if not logins and not ids:
             if token.user is None:
-                return _error(400, "The id or login query parameter is required")
+                return helix_error(400, "The id or login query parameter is required")
             ids = [token.user.id]
         wanted = {login.lower() for login in logins}
         found = [
@@ -197,151 +131,13 @@ class Helix:
             "is_mature": False,
         }
 
-    # --- id.twitch.tv ---------------------------------------------------------------
-
-    def oauth(self, request: Request) -> Response:
-        routes: dict[str, Callable[[Request], Response]] = {
-            "/oauth2/token": self._token,
-            "/oauth2/validate": self._validate,
-            "/oauth2/revoke": self._revoke,
-            "/oauth2/device": self._device,
-            "/oauth2/authorize": self._authorize,
-        }
-        route = routes.get(request.path)
-        return route(request) if route else _oauth_error(404, "not found")
-
-    def _token(self, request: Request) -> Response:
-        form = request.form
-        if form.get("client_id") != self.client_id:
-            return _oauth_error(400, "invalid client")
-        grants: dict[str, Callable[[dict[str, str]], Response]] = {
-            "client_credentials": self._by_secret,
-            "authorization_code": self._by_code,
-            "refresh_token": self._by_refresh_token,
-            DEVICE_GRANT: self._by_device,
-        }
-        grant = form.get("grant_type", "")
-        needs_secret = grant in {"client_credentials", "authorization_code"}
-        if (needs_secret or "client_secret" in form) and (
-            form.get("client_secret") != self.client_secret
-        ):
-            return _oauth_error(403, "invalid client secret")
-        if grant not in grants:
-            return _oauth_error(400, "invalid grant type")
-        with self._lock:
-            return grants[grant](form)
-
-    def _by_secret(self, _form: dict[str, str]) -> Response:
-        body = {"access_token": self.issue(), "expires_in": self.token_seconds}
-        return Response.of_json({**body, "token_type": "bearer"})
-
-    def _by_code(self, form: dict[str, str]) -> Response:
-        redirect_uri, held = self._codes.pop(form.get("code", ""), ("", None))
-        if held is None or held.user is None:
-            return _oauth_error(400, "Invalid authorization code")
-        if redirect_uri != form.get("redirect_uri"):
-            return _oauth_error(400, "Parameter redirect_uri does not match registered URI")
-        return self._granted(held.user, held.scopes)
-
-    def _by_refresh_token(self, form: dict[str, str]) -> Response:
-        given = form.get("refresh_token", "")
-        held = self.refresh_tokens.get(given)
-        if held is None or held.user is None:
-            return _error(400, "Invalid refresh token")
-        if self.rotate_refresh_tokens:
-            del self.refresh_tokens[given]
-            return self._granted(held.user, held.scopes)
-        return self._granted(held.user, held.scopes, given)
-
-    def _by_device(self, form: dict[str, str]) -> Response:
-        login = self._devices.get(form.get("device_code", ""))
-        if login is None:
-            return _oauth_error(400, "invalid device code")
-        if login.user is None:
-            return _oauth_error(400, "authorization_pending")
-        del self._devices[form["device_code"]]
-        return self._granted(login.user, login.scopes)
-
-    def _granted(
-        self, user: Channel, scopes: tuple[str, ...], refresh_token: str | None = None
-    ) -> Response:
-        body = {
-            "access_token": self.issue(user, scopes),
-            "refresh_token": refresh_token or self.issue_refresh_token(user, scopes),
-            "expires_in": self.token_seconds,
-            "scope": list(scopes),
-            "token_type": "bearer",
-        }
-        return Response.of_json(body)
-
-    def _validate(self, request: Request) -> Response:
-        with self._lock:
-            held = self.tokens.get(request.bearer or "")
-        if held is None:
-            return _oauth_error(401, "invalid access token")
-        body: dict[str, Any] = {
-            "client_id": held.client_id,
-            "scopes": list(held.scopes),
-            "expires_in": self.token_seconds,
-        }
-        if held.user is not None:
-            body |= {"login": held.user.login, "user_id": held.user.id}
-        return Response.of_json(body)
-
-    def _revoke(self, request: Request) -> Response:
-        with self._lock:
-            if self.tokens.pop(request.form.get("token", ""), None) is None:
-                return _oauth_error(400, "Invalid token")
-        return Response(200)
-
-    def _device(self, request: Request) -> Response:
-        if request.form.get("client_id") != self.client_id:
-            return _oauth_error(400, "invalid client")
-        with self._lock:
-            number = self._next()
-            code = f"sandboxdevice{number}"
-            form = request.form
-            scopes = tuple(form.get("scopes", form.get("scope", "")).split())
-            self._devices[code] = _DeviceLogin(scopes, f"TWCH{number:04d}")
-            user_code = self._devices[code].user_code
-        body = {
-            "device_code": code,
-            "expires_in": 1800,
-            "interval": 1,
-            "user_code": user_code,
-            "verification_uri": f"https://www.twitch.tv/activate?device-code={user_code}",
-        }
-        return Response.of_json(body)
-
-    def _authorize(self, request: Request) -> Response:
-        """The consent page: the person agrees at once."""
-        redirect_uri = request.argument("redirect_uri")
-        if request.argument("client_id") != self.client_id:
-            return _oauth_error(400, "invalid client")
-        with self._lock:
-            code = f"sandboxcode{self._next():019d}"
-            scopes = tuple(request.argument("scope").split())
-            held = HelixToken(code, self.client_id, self._person(), scopes)
-            self._codes[code] = (redirect_uri, held)
-        answer = {"code": code, "scope": " ".join(scopes), "state": request.argument("state")}
-        return Response.redirect(f"{redirect_uri}?{urlencode(answer)}")
-
-    # --- inside ---------------------------------------------------------------------
-
-    def _next(self) -> int:
-        self._count += 1
-        return self._count
-
-    def _person(self) -> Channel:
-        return self.person or next(iter(self.catalog.channels.values()))
-
 
 def _page(request: Request, vods: list[Vod]) -> Response:
     size = max(1, min(100, int(request.argument("first", "20"))))
     after = request.argument("after")
     start = next((n + 1 for n, v in enumerate(vods) if cursor_of(v) == after), 0)
     if after and not start:
-        return _error(400, "The pagination cursor is not valid")
+        return helix_error(400, "The pagination cursor is not valid")
     page = vods[start : start + size]
     pagination = {"cursor": cursor_of(page[-1])} if start + size < len(vods) else {}
     return Response.of_json({"data": [_video(v) for v in page], "pagination": pagination})
@@ -402,13 +198,3 @@ def _user(channel: Channel) -> dict[str, Any]:
 
 def _time(epoch_seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_seconds))
-
-
-def _error(status: int, message: str) -> Response:
-    names = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
-    body = {"error": names[status], "status": status, "message": message}
-    return Response.of_json(body, status)
-
-
-def _oauth_error(status: int, message: str) -> Response:
-    return Response.of_json({"status": status, "message": message}, status)

@@ -55,6 +55,10 @@ class Form:
         return video + "mp4a.40.2"
 
 
+SMALL = Form()
+"""1.92 s, 320x180, about 190 kB."""
+
+
 class Loop:
     """One segment's bytes, and where its timestamps are."""
 
@@ -139,9 +143,9 @@ def _write_pcr(data: bytearray, at: int, ticks: int) -> None:
     data[at : at + 5] = ((ticks & 0x1FFFFFFFF) << 7 | rest).to_bytes(5, "big")
 
 
-def padded(segment: bytes | bytearray, size_bytes: int) -> bytes:
-    """The TS segment grown to about this size with null packets, which players skip."""
-    return bytes(segment) + NULL_PACKET * max(0, (size_bytes - len(segment)) // PACKET_BYTES)
+def pad(segment: bytearray, size_bytes: int) -> None:
+    """Grow a TS segment to about this size with null packets, which players skip."""
+    segment += NULL_PACKET * max(0, (size_bytes - len(segment)) // PACKET_BYTES)
 
 
 # --- fragmented MP4 ---------------------------------------------------------------------

@@ -8,18 +8,16 @@ needs to know. Plain `http://` requests are answered without TLS.
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
-import ssl
 import threading
 import time
 import traceback
 from fnmatch import fnmatchcase
 from http import HTTPStatus
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import trustme
-
+from tests.sandbox.certificates import Certificates
 from tests.sandbox.faults import Faults
 from tests.sandbox.record import Record, Seen
 from tests.sandbox.wire import Cut, Headers, Host, Request, Response
@@ -28,28 +26,6 @@ LONGEST_LINE_BYTES = 1 << 16
 WRITE_BYTES = 1 << 18
 IDLE_TIMEOUT_SECONDS = 120.0
 BODILESS = {204, 304}
-
-
-class Certificates:
-    """One certificate authority, and a TLS context for each host that was asked for."""
-
-    def __init__(self) -> None:
-        self._authority = trustme.CA()
-        self._contexts: dict[str, ssl.SSLContext] = {}
-        self._lock = threading.Lock()
-
-    def write_authority(self, path: Path) -> None:
-        """Write what `SSL_CERT_FILE` is to point to."""
-        self._authority.cert_pem.write_to_path(str(path))
-
-    def context(self, host: str) -> ssl.SSLContext:
-        with self._lock:
-            if host not in self._contexts:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.set_alpn_protocols(["http/1.1"])
-                self._authority.issue_cert(host).configure_cert(context)
-                self._contexts[host] = context
-            return self._contexts[host]
 
 
 class Proxy:
@@ -72,6 +48,8 @@ class Proxy:
         self._connections: dict[threading.Thread, socket.socket] = {}
         self._acceptor: threading.Thread | None = None
         self._stopping = threading.Event()
+        self.connected = True
+        """False: connections are closed as soon as they come."""
 
     def start(self, port: int = 0) -> None:
         self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
@@ -89,14 +67,21 @@ class Proxy:
             self._listener.close()
         if self._acceptor is not None:
             self._acceptor.join(5)
+        for thread in self._break_all():
+            thread.join(5)
+
+    def disconnect(self) -> None:
+        """Break every connection, and every new one until `connected` is set again."""
+        self.connected = False
+        self._break_all()
+
+    def _break_all(self) -> list[threading.Thread]:
         with self._lock:
-            threads = list(self._connections)
             for connection in self._connections.values():
                 # Wakes a thread that is blocked on it; the thread closes it.
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
-        for thread in threads:
-            thread.join(5)
+            return list(self._connections)
 
     def host_for(self, name: str) -> Host | None:
         exact = self.hosts.get(name)
@@ -154,7 +139,7 @@ class Conversation:
             self._connection.close()
 
     def run(self) -> None:
-        while not self._proxy.stopping:
+        while self._proxy.connected and not self._proxy.stopping:
             head = self._read_head()
             if head is None:
                 return
@@ -254,6 +239,8 @@ class Conversation:
             return host(request)
         except (Cut, OSError):
             raise
+        except json.JSONDecodeError:
+            return Response.of_json({"error": "the body is not JSON", "status": 400}, 400)
         except Exception:  # a defect of the sandbox: the `world` fixture fails the test
             self._proxy.record.add_crash(traceback.format_exc())
             return Response.of_text("the sandbox itself failed\n", 500)

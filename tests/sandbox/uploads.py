@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.sandbox import google_errors
-from tests.sandbox.google import Account
+from tests.sandbox.accounts import Account
 from tests.sandbox.wire import Cut, Request, Response
 
 GRAIN_BYTES = 256 * 1024

@@ -18,10 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.sandbox.accounts import Account
+from tests.sandbox.cdn import Cdn
+from tests.sandbox.certificates import Certificates
 from tests.sandbox.faults import Faults
-from tests.sandbox.google import Account, Google
+from tests.sandbox.google import Google
 from tests.sandbox.helix import Helix
-from tests.sandbox.proxy import Certificates, Proxy
+from tests.sandbox.kinds import KINDS
+from tests.sandbox.proxy import Proxy
 from tests.sandbox.record import Record
 from tests.sandbox.twitch import Twitch
 from tests.sandbox.vods import Catalog, Channel, Vod
@@ -40,12 +44,14 @@ class World:
         self.record = Record()
         self.catalog = Catalog(now)
         self.twitch = Twitch(self.catalog)
+        self.cdn = Cdn(self.catalog)
         self.helix = Helix(self.catalog)
         self.google = Google()
         self.youtube = YouTube(self.google)
         self.account: Account = self.google.add_account("default")
         hosts = {
             **self.twitch.hosts(),
+            **self.cdn.hosts(),
             **self.helix.hosts(),
             **self.google.hosts(),
             **self.youtube.hosts(),
@@ -65,7 +71,7 @@ class World:
             self._folder.cleanup()
 
     def __enter__(self) -> World:
-        return self.start()
+        return self if self.proxy.port else self.start()
 
     def __exit__(
         self,
@@ -99,6 +105,9 @@ class World:
             "NO_PROXY": "",
             "no_proxy": "",
             "SSL_CERT_FILE": str(self.certificate_path),
+            # requests and curl would prefer these of the machine.
+            "REQUESTS_CA_BUNDLE": "",
+            "CURL_CA_BUNDLE": "",
         }
 
     def settings(self, *, helix: bool = True, youtube: bool = True) -> dict[str, str]:
@@ -112,9 +121,16 @@ class World:
             found["YT_CLIENT_SECRET"] = self.google.client_secret
         return found
 
+    def disconnect(self) -> None:
+        """The network is gone: what is in hand breaks, nothing new gets through."""
+        self.proxy.disconnect()
+
+    def reconnect(self) -> None:
+        self.proxy.connected = True
+
     def add_channel(self, login: str, **more: Any) -> Channel:
         return self.catalog.add_channel(login, **more)
 
     def add_vod(self, channel: Channel | str, kind: str = "fine", **more: Any) -> Vod:
-        """See `Catalog.add_vod` for the arguments and `vods.KINDS` for the kinds."""
-        return self.catalog.add_vod(channel, kind, **more)
+        """See `Catalog.add_vod` for the arguments and `kinds.KINDS` for the kinds."""
+        return self.catalog.add_vod(channel, kind, spoil=KINDS[kind], **more)

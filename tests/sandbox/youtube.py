@@ -14,79 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from tests.sandbox import google_errors
-from tests.sandbox.google import (
-    SCOPE_READONLY,
-    SCOPE_UPLOAD,
-    SCOPE_YOUTUBE,
+from tests.sandbox.accounts import (
+    MAY_READ,
+    MAY_UPLOAD,
+    MAY_WRITE,
     AccessToken,
     Account,
-    Google,
 )
+from tests.sandbox.google import Google
 from tests.sandbox.uploads import Session
+from tests.sandbox.videos import (
+    Outcome,
+    Video,
+    listing,
+    metadata_problem,
+    parts_of,
+    playlist_item,
+    resource,
+)
 from tests.sandbox.wire import Host, Request, Response
 
-SCOPE_SSL = "https://www.googleapis.com/auth/youtube.force-ssl"
-MAY_WRITE = {SCOPE_YOUTUBE, SCOPE_SSL, "https://www.googleapis.com/auth/youtubepartner"}
-MAY_READ = MAY_WRITE | {SCOPE_READONLY}
-MAY_UPLOAD = MAY_WRITE | {SCOPE_UPLOAD}
 UPLOAD_PATHS = {"/upload/youtube/v3/videos", "/resumable/upload/youtube/v3/videos"}
 UNITS = {"list": 1, "insert": 50, "update": 50, "delete": 50}
-LONGEST_TITLE = 100
-LONGEST_DESCRIPTION_BYTES = 5000
-CATEGORIES = {str(n) for n in (1, 2, 10, 15, 17, 19, 20, 22, 23, 24, 25, 26, 27, 28, 29)}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What becomes of an upload: `processed`, `rejected` (with a rejectionReason, such as
-    `duplicate`, `length`, `copyright`) or `failed` (with a failureReason, such as `codec`,
-    `conversion`, `tooSmall`), after so many looks at its status.
-    """
-
-    status: str = "processed"
-    reason: str | None = None
-    polls: int = 1
-
-
-@dataclass(eq=False)
-class Video:
-    """An uploaded video."""
-
-    id: str
-    account: Account
-    metadata: dict[str, Any]
-    size_bytes: int
-    sha256: str
-    head: bytes
-    session: Session
-    outcome: Outcome
-    published_at: datetime
-    listed_after: float
-    """Monotonic time from which the uploads playlist may show it."""
-    polls: int = 0
-    list_calls_missed: int = 0
-    deleted: bool = False
-    path: Path | None = None
-
-    @property
-    def title(self) -> str:
-        return str(self.metadata.get("snippet", {}).get("title", ""))
-
-    @property
-    def description(self) -> str:
-        return str(self.metadata.get("snippet", {}).get("description", ""))
-
-    @property
-    def privacy(self) -> str:
-        return str(self.metadata.get("status", {}).get("privacyStatus", "public"))
-
-    @property
-    def url(self) -> str:
-        return f"https://www.youtube.com/watch?v={self.id}"
-
-    @property
-    def upload_status(self) -> str:
-        return self.outcome.status if self.polls > self.outcome.polls else "uploaded"
 
 
 @dataclass(eq=False)
@@ -215,7 +164,7 @@ class YouTube:
         with self._lock:
             refusal = (
                 self._refusal(token, MAY_UPLOAD)
-                or _metadata_problem(metadata)
+                or metadata_problem(metadata)
                 or self._charge(token, "videos.insert", self.upload_cost_units)
             )
             if refusal is not None:
@@ -269,7 +218,7 @@ class YouTube:
                 path=session.save_to,
             )
             self._videos[video.id] = video
-            return Response.of_json(_resource(video, {"snippet", "status"}))
+            return Response.of_json(resource(video, {"snippet", "status"}))
 
     # --- the rest of the API --------------------------------------------------------
 
@@ -285,7 +234,7 @@ class YouTube:
         }
         if not account.has_channel:
             return Response.of_json({"kind": "youtube#channelListResponse"})
-        return _listing("channel", [_parts(channel, request)])
+        return listing("channel", [parts_of(channel, request)])
 
     def _playlist_items(self, request: Request, account: Account) -> Response:
         playlist_id = request.argument("playlistId")
@@ -302,10 +251,10 @@ class YouTube:
             more["nextPageToken"] = f"P{start + size}"
         more["pageInfo"] = {"totalResults": len(videos), "resultsPerPage": size}
         items = [
-            _parts(_playlist_item(video, playlist_id, start + n), request)
+            parts_of(playlist_item(video, playlist_id, start + n), request)
             for n, video in enumerate(videos[start : start + size])
         ]
-        return _listing("playlistItem", items, more)
+        return listing("playlistItem", items, more)
 
     def _uploads_shown(self, account: Account) -> list[Video]:
         shown = []
@@ -330,7 +279,7 @@ class YouTube:
             return google_errors.response("videoNotFound")
         playlist.video_ids.append(video.id)
         place = len(playlist.video_ids) - 1
-        return Response.of_json(_playlist_item(video, playlist.id, place))
+        return Response.of_json(playlist_item(video, playlist.id, place))
 
     def _list_videos(self, request: Request, account: Account) -> Response:
         parts = set(request.argument("part").split(","))
@@ -343,20 +292,20 @@ class YouTube:
                 continue
             if parts & {"status", "processingDetails"}:
                 video.polls += 1
-            items.append(_resource(video, parts))
-        return _listing("video", items)
+            items.append(resource(video, parts))
+        return listing("video", items)
 
     def _update_video(self, request: Request, account: Account) -> Response:
         change = request.json()
         video = self._own(str(change.get("id")), account)
         if video is None:
             return google_errors.response("videoNotFound")
-        problem = _metadata_problem(change) if "snippet" in change else None
+        problem = metadata_problem(change) if "snippet" in change else None
         if problem is not None:
             return problem
         for part in set(request.argument("part").split(",")) & set(change):
             video.metadata[part] = change[part]
-        return Response.of_json(_resource(video, {"snippet", "status"}))
+        return Response.of_json(resource(video, {"snippet", "status"}))
 
     def _delete_video(self, request: Request, account: Account) -> Response:
         video = self._own(request.argument("id"), account)
@@ -368,92 +317,3 @@ class YouTube:
     def _own(self, video_id: str, account: Account) -> Video | None:
         video = self._videos.get(video_id)
         return None if video is None or video.deleted or video.account is not account else video
-
-
-def _metadata_problem(metadata: dict[str, Any]) -> Response | None:
-    snippet = metadata.get("snippet", {})
-    title = snippet.get("title", "")
-    if not title.strip() or len(title) > LONGEST_TITLE or set("<>") & set(title):
-        return google_errors.response("invalidTitle")
-    description = snippet.get("description", "")
-    if len(description.encode()) > LONGEST_DESCRIPTION_BYTES or set("<>") & set(description):
-        return google_errors.response("invalidDescription")
-    if sum(len(t) + 2 * (" " in t) + 1 for t in snippet.get("tags", [])) > 501:
-        return google_errors.response("invalidTags")
-    if str(snippet.get("categoryId", "20")) not in CATEGORIES:
-        return google_errors.response("invalidCategoryId")
-    if metadata.get("status", {}).get("privacyStatus", "private") not in {
-        "private",
-        "unlisted",
-        "public",
-    }:
-        return google_errors.response("invalidVideoMetadata")
-    return None
-
-
-def _listing(
-    kind: str, items: list[dict[str, Any]], more: dict[str, Any] | None = None
-) -> Response:
-    body = {"kind": f"youtube#{kind}ListResponse", "etag": "sandbox", "items": items}
-    page = {"pageInfo": {"totalResults": len(items), "resultsPerPage": len(items)}}
-    return Response.of_json(body | page | (more or {}))
-
-
-def _parts(resource: dict[str, Any], request: Request) -> dict[str, Any]:
-    wanted = {"kind", "id", "etag", *request.argument("part").split(",")}
-    return {name: value for name, value in resource.items() if name in wanted}
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _resource(video: Video, parts: set[str]) -> dict[str, Any]:
-    state = video.upload_status
-    status = {"privacyStatus": "private", **video.metadata.get("status", {})}
-    status["uploadStatus"] = state
-    if state in {"failed", "rejected"} and video.outcome.reason:
-        name = "failureReason" if state == "failed" else "rejectionReason"
-        status[name] = video.outcome.reason
-    processing = {"uploaded": "processing", "processed": "succeeded"}.get(state, "failed")
-    snippet = {
-        "publishedAt": _time(video.published_at),
-        "channelId": video.account.channel_id,
-        "channelTitle": video.account.channel_title,
-        "description": "",
-        "categoryId": "20",
-        **video.metadata.get("snippet", {}),
-    }
-    resource: dict[str, Any] = {
-        "snippet": snippet,
-        "status": status,
-        "processingDetails": {"processingStatus": processing},
-        "fileDetails": {"fileSize": str(video.size_bytes)},
-        "contentDetails": {"duration": "PT0S", "definition": "sd"},
-        "recordingDetails": video.metadata.get("recordingDetails", {}),
-    }
-    shown = {name: value for name, value in resource.items() if name in parts}
-    return {"kind": "youtube#video", "etag": "sandbox", "id": video.id, **shown}
-
-
-def _playlist_item(video: Video, playlist_id: str, place: int) -> dict[str, Any]:
-    resource_id = {"kind": "youtube#video", "videoId": video.id}
-    snippet = {
-        "publishedAt": _time(video.published_at),
-        "channelId": video.account.channel_id,
-        "title": video.title,
-        "description": video.description,
-        "channelTitle": video.account.channel_title,
-        "playlistId": playlist_id,
-        "position": place,
-        "resourceId": resource_id,
-    }
-    details = {"videoId": video.id, "videoPublishedAt": _time(video.published_at)}
-    return {
-        "kind": "youtube#playlistItem",
-        "etag": "sandbox",
-        "id": f"{playlist_id}.{video.id}",
-        "snippet": snippet,
-        "contentDetails": details,
-        "status": {"privacyStatus": video.privacy},
-    }

@@ -1,0 +1,54 @@
+"""Ready-made worlds for `python -m tests.sandbox --scenario NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.sandbox import media
+from tests.sandbox.world import World
+
+BENCH_BYTES = 2_000_000_000
+
+
+def empty(world: World) -> None:
+    """Nothing is there."""
+
+
+def demo(world: World) -> None:
+    """A small channel with a bit of everything that an archive meets."""
+    channel = world.add_channel("demo_channel")
+    longer = replace(media.SMALL, beats=30)
+    shown = (
+        ("fine", "Morning stream: reading the mail", 40),
+        ("muted", "Music night, partly muted by Twitch", 24),
+        ("fmp4", "Enhanced broadcast in HEVC", 24),
+        ("cut", "Bad weather: the connection breaks once", 24),
+        ("subscriber-only", "For subscribers only", 8),
+        ("segment-404", "A piece of this one is gone for good", 8),
+        ("live", "Live right now", 8),
+    )
+    for number, (kind, title, count) in enumerate(shown):
+        form = longer if kind == "fine" else media.SMALL
+        age = timedelta(minutes=5) if kind == "live" else timedelta(hours=20 + 26 * number)
+        world.add_vod(channel, kind, title=title, segment_count=count, form=form, age=age)
+
+
+def bench(world: World) -> None:
+    """One VOD of 2 GB, fine."""
+    world.add_vod("bench", title="Two gigabytes", size_bytes=BENCH_BYTES)
+
+
+def bench_plain(world: World) -> None:
+    """The same without TLS on the CDN, so that the clients are measured and not OpenSSL."""
+    vod = world.add_vod("bench", title="Two gigabytes", size_bytes=BENCH_BYTES)
+    vod.plain_http = True
+
+
+SCENARIOS: dict[str, Callable[[World], None]] = {
+    "empty": empty,
+    "demo": demo,
+    "bench": bench,
+    "bench-plain": bench_plain,
+}
