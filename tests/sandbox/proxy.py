@@ -190,34 +190,43 @@ class Conversation:
 
     def _answer(self, request: Request) -> bool:
         """Answer one request; False when the connection is not to be used again."""
-        sent = 0
-        status = 0
         host = self._proxy.host_for(request.host)
         started = time.monotonic()
         try:
             response = self._work(request, host)
-            status = 0 if response.lost else response.status
-            if response.lost:
-                return False
-            request.drain()
-            sent, whole = self._send(request, response)
-            if not whole:
-                status = 0
-            return whole and request.headers.get("connection", "").lower() != "close"
-        finally:
-            seen = Seen(
-                started,
-                request.method,
-                request.scheme,
-                request.host,
-                request.path,
-                request.query_text,
-                request.headers,
-                status,
-                request.body_bytes_read,
-                sent,
-            )
-            self._proxy.record.add(seen, expected=host is not None)
+            if not response.lost:
+                request.drain()
+        except (Cut, OSError):
+            self._note(request, started, host)
+            raise
+        # Noted before it is sent: whoever has the answer finds its request in the record.
+        self._note(request, started, host, response)
+        if response.lost:
+            return False
+        whole = self._send(request, response)
+        return whole and request.headers.get("connection", "").lower() != "close"
+
+    def _note(
+        self,
+        request: Request,
+        started: float,
+        host: Host | None,
+        response: Response | None = None,
+    ) -> None:
+        answered = response is not None and response.answers
+        seen = Seen(
+            started,
+            request.method,
+            request.scheme,
+            request.host,
+            request.path,
+            request.query_text,
+            request.headers,
+            response.status if response is not None and answered else 0,
+            request.body_bytes_read,
+            response.sent_bytes if response is not None else 0,
+        )
+        self._proxy.record.add(seen, expected=host is not None)
 
     def _work(self, request: Request, host: Host | None) -> Response:
         faults = self._proxy.faults.due(request)
@@ -245,23 +254,19 @@ class Conversation:
             self._proxy.record.add_crash(traceback.format_exc())
             return Response.of_text("the sandbox itself failed\n", 500)
 
-    def _send(self, request: Request, response: Response) -> tuple[int, bool]:
-        """Send the answer. Returns the body bytes sent, and whether it was sent whole."""
-        length = len(response.body)
+    def _send(self, request: Request, response: Response) -> bool:
+        """Send the answer; False when it ends before its end."""
         lines = [f"HTTP/1.1 {response.status} {_phrase(response.status)}"]
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
         given = {name.lower() for name in response.headers}
         if "content-length" not in given and response.status not in BODILESS:
-            lines.append(f"Content-Length: {length}")
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        if request.method == "HEAD" or not length:
-            self._connection.sendall(head)
-            return 0, True
-        end = length if response.cut_after_bytes is None else response.cut_after_bytes
-        body = memoryview(response.body)[: min(end, length)]
-        self._connection.sendall(head)
+            lines.append(f"Content-Length: {len(response.body)}")
+        self._connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        if request.method == "HEAD":
+            return True
+        body = memoryview(response.body)[: response.sent_bytes]
         self._send_body(body, response.bytes_per_second)
-        return len(body), len(body) == length
+        return response.answers
 
     def _send_body(self, body: memoryview, bytes_per_second: float | None) -> None:
         step = WRITE_BYTES

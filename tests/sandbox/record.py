@@ -12,7 +12,9 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One request and how it was answered. `status` 0: the connection was cut instead."""
+    """One request and how it was answered. `status` 0: the connection was cut on purpose,
+    or the client broke off while it sent the request.
+    """
 
     at_seconds: float
     method: str

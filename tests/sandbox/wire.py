@@ -130,6 +130,19 @@ class Response:
     cut_after_bytes: int | None = None
     lost: bool = False
 
+    @property
+    def sent_bytes(self) -> int:
+        """How much of the body goes out."""
+        if self.lost:
+            return 0
+        end = len(self.body) if self.cut_after_bytes is None else self.cut_after_bytes
+        return min(end, len(self.body))
+
+    @property
+    def answers(self) -> bool:
+        """Whether the whole answer goes out."""
+        return not self.lost and self.sent_bytes == len(self.body)
+
     @classmethod
     def of_json(
         cls, value: object, status: int = 200, headers: Mapping[str, str] | None = None
