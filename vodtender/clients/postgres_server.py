@@ -35,8 +35,9 @@ from vodtender.errors import DatabaseUnavailable
 
 _POLL_SECONDS = 0.01
 _PROBE_SECONDS = 2.0
+_SHORTEST_PROBE_SECONDS = 0.1
 _STOP_SECONDS = 20.0
-_ORPHAN_GRACE_SECONDS = 3.0
+_ORPHAN_GRACE_SECONDS = 2.0
 _CREATION_SECONDS = 120.0
 
 
@@ -79,6 +80,7 @@ class EmbeddedServer:
             if self._released:
                 raise RuntimeError("this share in the embedded server has been released")
             try:
+                processes.trim_log(self._place)
                 return _bring_up(self._place, self._timeout_seconds, self._durable)
             except OSError as error:
                 raise failures.from_os_error(error, self._place) from error
@@ -177,9 +179,9 @@ def _make_directory(directory: Path) -> None:
 
 def _bring_up(where: Place, timeout_seconds: float, durable: bool) -> bool:
     """Have a server that answers; True when one had to be started."""
-    if _is_ready(where):
-        return False
     deadline = time.monotonic() + timeout_seconds
+    if _is_ready(where, deadline):
+        return False
     start = locks.open_lock(where.start_lock)
     try:
         privileges.match_owner(where.start_lock, where.directory)
@@ -191,16 +193,21 @@ def _bring_up(where: Place, timeout_seconds: float, durable: bool) -> bool:
                 failures.log_size(where),
                 code="database_starting",
             )
-        if _is_ready(where):
+        if _is_ready(where, deadline):
             return False
         return _Start(where, timeout_seconds, durable).run()
     finally:
         os.close(start)
 
 
-def _is_ready(where: Place) -> bool:
+def _is_ready(where: Place, deadline: float) -> bool:
     record = where.pid_file()
-    return record is not None and record.ready and where.ask(_PROBE_SECONDS) is Answer.READY
+    return record is not None and record.ready and _answers(where, deadline)
+
+
+def _answers(where: Place, deadline: float) -> bool:
+    patience_seconds = min(_PROBE_SECONDS, deadline - time.monotonic())
+    return where.ask(max(_SHORTEST_PROBE_SECONDS, patience_seconds)) is Answer.READY
 
 
 @dataclass(slots=True)
@@ -237,12 +244,12 @@ class _Start:
             record = where.pid_file()
             if record is not None and processes.is_postmaster_alive(where, record):
                 orphans_since = None
-                if _is_ready(where):
+                if _is_ready(where, deadline):
                     return False
                 if record.ready and record.socket_path and not record.socket_path.exists():
                     # Somebody removed the socket: nobody will ever reach this server again.
                     processes.interrupt(where, record, signal.SIGINT)
-            elif where.exists and where.ask(_PROBE_SECONDS) is Answer.READY:
+            elif where.exists and _answers(where, deadline):
                 return False  # a server in another container, with ids of its own
             else:
                 now = time.monotonic()
@@ -267,18 +274,27 @@ class _Start:
         identity = privileges.choose(where.directory, bin_directory)
         if not where.exists:
             creation = time.monotonic() + max(self.timeout_seconds, _CREATION_SECONDS)
-            cluster.create(where, bin_directory, identity, server, deadline=creation)
+            cluster.create(
+                where,
+                bin_directory,
+                identity,
+                server,
+                durable=self.durable,
+                deadline=creation,
+            )
         privileges.hand_over(where.data, identity)
-        # We hold the server lock, so whatever process that file names is not a server of ours.
-        (where.data / "postmaster.pid").unlink(missing_ok=True)
         socket = place.prepare_socket_directory(where, identity.owner_uid, identity.owner_gid)
+        # We hold the server lock, so whatever process these name is not a server of ours; a
+        # reused process id, or a dead server that nobody has reaped, must not block this one.
+        for stale in (where.data / "postmaster.pid", *place.socket_files(socket)):
+            stale.unlink(missing_ok=True)
         processes.launch(where, bin_directory, socket, identity, server, durable=self.durable)
 
     def _wait_until_ready(self, deadline: float) -> None:
         where = self.where
         server = locks.open_lock(where.server_lock)
         try:
-            while not _is_ready(where):
+            while not _is_ready(where, deadline):
                 if locks.try_lock(server, locks.EXCLUSIVE):
                     raise self._failure("did not start", "database_not_started")
                 if time.monotonic() >= deadline:

@@ -19,6 +19,9 @@ from vodtender.clients.postgres.privileges import Identity
 from vodtender.errors import DatabaseUnavailable
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
+NOT_LAUNCHED = 126
+"""Exit status of the launcher when it could not become the binary."""
+
 _KEPT_VARIABLES = ("PATH", "TMPDIR", "LD_PRELOAD")
 
 

@@ -39,7 +39,13 @@ _SETTINGS = {
 
 
 def create(
-    place: Place, bin_directory: Path, identity: Identity, lock: int, *, deadline: float
+    place: Place,
+    bin_directory: Path,
+    identity: Identity,
+    lock: int,
+    *,
+    durable: bool,
+    deadline: float,
 ) -> None:
     """Create `place.data` with role and database, in a directory that is renamed at the end.
 
@@ -51,7 +57,7 @@ def create(
         creator = privileges.creator(identity)
         privileges.hand_over(attempt, creator)
         step = _Step(place, creator, attempt, lock, deadline)
-        step.run(_initdb(bin_directory, attempt))
+        step.run(_initdb(bin_directory, attempt, durable=durable))
         step.run(
             [
                 *(str(bin_directory / "postgres"), "--single", "-D", str(attempt)),
@@ -98,7 +104,7 @@ def check(place: Place, bin_directory: Path) -> None:
         )
 
 
-def _initdb(bin_directory: Path, attempt: Path) -> list[str]:
+def _initdb(bin_directory: Path, attempt: Path, *, durable: bool) -> list[str]:
     settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
     return [
         str(bin_directory / "initdb"),
@@ -106,6 +112,7 @@ def _initdb(bin_directory: Path, attempt: Path) -> list[str]:
         *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
         # Whoever reaches the private socket is the user who owns the data.
         "--auth=trust",
+        *(() if durable else ("--no-sync",)),
         *settings,
     ]
 
@@ -144,10 +151,22 @@ class _Step:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        if process.returncode == binaries.NOT_LAUNCHED:
+            raise _cannot_run(self.place, self.log_start)
         if process.returncode != 0:
             raise failures.not_started(
                 self.place, what, self.log_start, code="database_not_created"
             )
+
+
+def _cannot_run(place: Place, log_start: int) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        "The embedded PostgreSQL cannot be started as this user: it refuses to run as root, and"
+        " needs a user with a name; this system allows neither another user nor a user"
+        f" namespace. The attempt said:\n{failures.log_tail(place, log_start)}",
+        hint="Run vodtender as an ordinary user (docker run --user 65534), or set DB_DSN",
+        code="embedded_postgres_forbidden",
+    )
 
 
 def _sync_directory(directory: Path) -> None:

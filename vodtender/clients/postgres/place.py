@@ -80,6 +80,11 @@ class Place:
         """Whether a data directory was ever completed here."""
         return (self.data / "PG_VERSION").is_file()
 
+    @property
+    def server_name(self) -> str:
+        """A name that no other embedded server has, and the same at every start."""
+        return f"vodtender-{hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]}"
+
     def pid_file(self) -> PidFile | None:
         """The server's own record, or None when there is none (yet)."""
         try:
@@ -123,8 +128,7 @@ def socket_directory(place: Place) -> Path:
         fits = False
     if fits and len(path) <= _SOCKET_DIRECTORY_LIMIT_BYTES:
         return beside
-    name = hashlib.sha256(os.fsencode(place.directory)).hexdigest()[:16]
-    return Path(_short_temporary_directory()) / f"vodtender-{name}"
+    return Path(_short_temporary_directory()) / place.server_name
 
 
 def _short_temporary_directory() -> str:
@@ -153,6 +157,11 @@ def prepare_socket_directory(place: Place, uid: int, gid: int) -> Path:
     if wanted.lstat().st_uid != uid:
         os.chown(wanted, uid, gid, follow_symlinks=False)
     return wanted
+
+
+def socket_files(directory: Path) -> tuple[Path, Path]:
+    """The socket and the lock file that PostgreSQL puts beside it."""
+    return directory / _SOCKET_NAME, directory / f"{_SOCKET_NAME}.lock"
 
 
 def remove_socket_directory(record: PidFile | None, place: Place) -> None:

@@ -22,8 +22,11 @@ _LAST_UID = 54399
 _CAP_CHOWN = 0
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
+_CAP_KILL = 5
 _CAP_SETGID = 6
 _CAP_SETUID = 7
+# The last to stop what then belongs to another user.
+_CAPABILITIES_TO_CHANGE_USER = frozenset({_CAP_SETUID, _CAP_SETGID, _CAP_CHOWN, _CAP_KILL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def choose(directory: Path, binaries: Path) -> Identity:
     uid, gid = (status.st_uid, status.st_gid) if status.st_uid else (_free_uid(), 0)
     gid = gid or uid
     held = _held_capabilities()
-    if not {_CAP_SETUID, _CAP_SETGID, _CAP_CHOWN} <= held or not _is_mapped(uid, gid):
+    if not held >= _CAPABILITIES_TO_CHANGE_USER or not _is_mapped(uid, gid):
         return Identity(uid=uid, gid=gid, namespace=True)
     if _reaches(uid, (directory, binaries / "postgres")):
         return Identity(uid=uid, gid=gid)
@@ -122,7 +125,7 @@ def _held_capabilities() -> set[int]:
                 return {number for number in range(64) if bits >> number & 1}
     except OSError:
         pass
-    return {_CAP_CHOWN, _CAP_SETUID, _CAP_SETGID}  # root of a system without capabilities
+    return set(_CAPABILITIES_TO_CHANGE_USER)  # root of a system without capabilities
 
 
 def _is_mapped(uid: int, gid: int) -> bool:

@@ -37,6 +37,7 @@ def launch(
         f'unix_socket_directories="{socket_directory}"',
         "unix_socket_permissions=0700",
         f"port={PORT}",
+        f"cluster_name={place.server_name}",
         "logging_collector=off",
         "log_destination=stderr",
         *(() if durable else _HURRIED),
@@ -58,9 +59,9 @@ def launch(
 
 def interrupt(place: Place, record: PidFile, number: signal.Signals) -> bool:
     """Signal the postmaster, if the recorded process id is still its own."""
-    if not _works_in(record.pid, (place.data,)):
+    if not is_postmaster_alive(place, record):
         return False
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(record.pid, number)
         return True
     return False
@@ -68,19 +69,16 @@ def interrupt(place: Place, record: PidFile, number: signal.Signals) -> bool:
 
 def is_postmaster_alive(place: Place, record: PidFile) -> bool:
     """Whether the recorded process id belongs to a process of this data directory."""
-    return _works_in(record.pid, (place.data,))
+    return _belongs_to(record.pid, place, (place.data,))
 
 
-def end_orphans(place: Place, number: signal.Signals) -> int:
-    """Signal what a dead postmaster or a killed creation left running; returns how many."""
-    count = 0
+def end_orphans(place: Place, number: signal.Signals) -> None:
+    """Signal what a dead postmaster or a killed creation left running."""
     directories = (place.data, *place.directory.glob("data.new-*"))
     for pid in _all_processes():
-        if _works_in(pid, directories):
+        if _belongs_to(pid, place, directories):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
-                count += 1
-    return count
 
 
 def trim_log(place: Place) -> None:
@@ -91,7 +89,12 @@ def trim_log(place: Place) -> None:
     with suppress(FileNotFoundError):
         if place.log.stat().st_size <= _LOG_LIMIT_BYTES:
             return
-        with place.log.open("rb+") as log, place.log.with_name("log.1").open("wb") as older:
+        descriptor = os.open(
+            place.log.with_name("log.1"),
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW,
+            0o600,
+        )
+        with place.log.open("rb+") as log, open(descriptor, "wb") as older:
             log.seek(-_LOG_LIMIT_BYTES, os.SEEK_END)
             shutil.copyfileobj(log, older)
             log.truncate(0)
@@ -104,14 +107,35 @@ def _all_processes() -> Iterator[int]:
                 yield int(name)
 
 
-def _works_in(pid: int, directories: tuple[Path, ...]) -> bool:
-    """Every PostgreSQL process has the data directory as its working directory."""
+def _belongs_to(pid: int, place: Place, directories: tuple[Path, ...]) -> bool:
+    """Whether a process works on one of the directories (of this place).
+
+    Every PostgreSQL process has its data directory as its working directory. A root without
+    CAP_SYS_PTRACE, as in most containers, may not look at that of another user's process: there
+    its owner and the server's name, which PostgreSQL shows in each process title, must do.
+    """
     try:
         status = os.stat(f"/proc/{pid}/cwd")
+    except PermissionError:
+        return _is_titled(pid, place, directories)
     except OSError:
         return False
+    return any(os.path.samestat(status, found) for found in _statuses(directories))
+
+
+def _is_titled(pid: int, place: Place, directories: tuple[Path, ...]) -> bool:
+    try:
+        owner = os.stat(f"/proc/{pid}").st_uid
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    if owner not in {found.st_uid for found in _statuses(directories)}:
+        return False
+    names = (place.server_name.encode(), *(os.fsencode(path) for path in directories))
+    return any(name in command for name in names)
+
+
+def _statuses(directories: tuple[Path, ...]) -> Iterator[os.stat_result]:
     for directory in directories:
         with suppress(OSError):
-            if os.path.samestat(status, directory.stat()):
-                return True
-    return False
+            yield directory.stat()
