@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from vodtender.clients.postgres import cluster, place, processes
+from vodtender.clients.postgres import cluster, lifecycle, place, processes
 from vodtender.clients.postgres.place import Place
 from vodtender.clients.postgres_server import EmbeddedServer, acquire, running_dsn
 from vodtender.errors import DatabaseUnavailable
@@ -331,6 +331,19 @@ def test_ctrl_c_does_not_reach_the_server(directory: Path) -> None:
         starter.press_ctrl_c()
         assert _value(server.dsn, "SELECT 1") == 1
         assert _postmaster(directory) == pid
+
+
+def test_ctrl_c_while_starting_leaves_no_server(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(*_: object) -> bool:
+        _wait_until(lambda: running_dsn(directory) is not None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lifecycle._Start, "_wait_until_ready", press)
+    with pytest.raises(KeyboardInterrupt):
+        acquire(directory)
+    assert running_dsn(directory) is None
 
 
 def test_a_killed_server_is_started_again_on_request(directory: Path) -> None:
