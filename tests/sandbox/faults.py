@@ -6,6 +6,7 @@
     gate = world.faults.hold(path="/upload/*", method="PUT", skip=1)
     gate.wait_reached(); …; gate.release()
 
+`hold`, `hold_body`, `hold_answer` and `stall` return a gate: the moment to kill something.
 Patterns are shell patterns. `skip` lets that many matching requests pass first, `times` says
 how often the fault then strikes (None: for ever). Several faults may match one request; every
 one of them that is due strikes.
@@ -22,7 +23,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from tests.sandbox import google_errors
-from tests.sandbox.wire import Request, Response
+from tests.sandbox.wire import Hold, Request, Response
 
 LONGEST_HOLD_SECONDS = 120.0
 
@@ -45,9 +46,9 @@ class Gate:
     def release(self) -> None:
         self._released.set()
 
-    def hold(self) -> None:
+    def hold(self, seconds: float = LONGEST_HOLD_SECONDS) -> None:
         self._reached.set()
-        self._released.wait(LONGEST_HOLD_SECONDS)
+        self._released.wait(seconds)
 
 
 @dataclass(eq=False)
@@ -66,6 +67,8 @@ class Fault:
     _passed: int = field(default=0, repr=False)
 
     def matches(self, request: Request) -> bool:
+        if request.method == "CONNECT" and self.method != "CONNECT":
+            return False
         return (
             fnmatchcase(request.host, self.host)
             and fnmatchcase(request.path, self.path)
@@ -172,26 +175,33 @@ class Faults:
         """Do nothing for a while, then go on as usual."""
 
         def wait(_request: Request) -> None:
-            gate = Gate()
-            with self._lock:
-                self._gates.append(gate)
-            gate._released.wait(seconds)
+            self._gate().hold(seconds)
 
         return self.add(_fault(match, before=wait))
 
+    def unreachable(self, host: str, **match: Any) -> Fault:
+        """The proxy says that it cannot connect to this host."""
+        return self.status(502, host=host, method="CONNECT", **match)
+
     def hold(self, **match: Any) -> Gate:
         """Stop matching requests before the work is done, until the gate is released."""
-        gate = Gate()
-        with self._lock:
-            self._gates.append(gate)
+        gate = self._gate()
         self.add(_fault(match, before=lambda _request: gate.hold()))
+        return gate
+
+    def hold_body(self, after_bytes: int, **match: Any) -> Gate:
+        """Read that much of the request's body, and the rest once the gate is released."""
+        gate = self._gate()
+
+        def hold(request: Request) -> None:
+            request.hold_body = Hold(after_bytes, gate.hold)
+
+        self.add(_fault(match, before=hold))
         return gate
 
     def hold_answer(self, **match: Any) -> Gate:
         """Do the work, then hold the answer until the gate is released."""
-        gate = Gate()
-        with self._lock:
-            self._gates.append(gate)
+        gate = self._gate()
 
         def held(response: Response) -> Response:
             gate.hold()
@@ -207,6 +217,12 @@ class Faults:
             request.cut_body_after_bytes = after_bytes
 
         return self.add(_fault(match, before=cut))
+
+    def _gate(self) -> Gate:
+        gate = Gate()
+        with self._lock:
+            self._gates.append(gate)
+        return gate
 
     # --- after the work -------------------------------------------------------------
 
@@ -227,6 +243,26 @@ class Faults:
             return response
 
         return self.add(_fault(match, after=cut))
+
+    def stall(self, after_bytes: int, **match: Any) -> Gate:
+        """Send that much of the body, then nothing until the gate is released."""
+        gate = self._gate()
+
+        def stall(response: Response) -> Response:
+            response.hold = Hold(after_bytes, gate.hold)
+            return response
+
+        self.add(_fault(match, after=stall))
+        return gate
+
+    def slow(self, bytes_per_second: float, **match: Any) -> Fault:
+        """Send the body at this speed."""
+
+        def slow(response: Response) -> Response:
+            response.bytes_per_second = bytes_per_second
+            return response
+
+        return self.add(_fault(match, after=slow))
 
     def truncate(self, to_bytes: int, **match: Any) -> Fault:
         """Send only the body's beginning, with a Content-Length that agrees with it."""

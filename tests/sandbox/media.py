@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
 import hashlib
 import json
 import os
@@ -210,7 +209,7 @@ def loop(form: Form) -> Loop:
 
 
 def cache_dir() -> Path:
-    path = Path(tempfile.gettempdir()) / f"vodtender-sandbox-media-{getpass.getuser()}"
+    path = Path(tempfile.gettempdir()) / f"vodtender-sandbox-media-{os.getuid()}"
     path.mkdir(mode=0o700, exist_ok=True)
     return path
 

@@ -145,7 +145,8 @@ class Conversation:
                 return
             method, target, headers = head
             if method == "CONNECT":
-                self._open_tunnel(target.rpartition(":")[0])
+                if not self._open_tunnel(target.rpartition(":")[0], headers):
+                    return
             elif not self._answer(self._request(method, target, headers)):
                 return
 
@@ -166,7 +167,15 @@ class Conversation:
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.strip().lower()] = value.strip()
 
-    def _open_tunnel(self, host: str) -> None:
+    def _open_tunnel(self, host: str, headers: Headers) -> bool:
+        """Speak TLS as this host; False when a fault wants that it cannot be reached."""
+        request = Request("CONNECT", "https", host, "", "", headers, self._reader)
+        refusals = [f.before(request) for f in self._proxy.faults.due(request) if f.before]
+        refusal = next((r for r in refusals if r is not None), None)
+        if refusal is not None:
+            self._note(request, time.monotonic(), self._proxy.host_for(host), refusal)
+            self._send(request, refusal)
+            return False
         self._connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         self._reader.close()
         context = self._proxy.certificates.context(host)
@@ -174,6 +183,7 @@ class Conversation:
         self._proxy.replace_connection(self._connection)
         self._reader = self._connection.makefile("rb")
         self._tunnel_host = host
+        return True
 
     def _request(self, method: str, target: str, headers: Headers) -> Request:
         parts = urlsplit(target)
@@ -265,6 +275,10 @@ class Conversation:
         if request.method == "HEAD":
             return True
         body = memoryview(response.body)[: response.sent_bytes]
+        if response.hold is not None:
+            self._send_body(body[: response.hold.after_bytes], response.bytes_per_second)
+            response.hold.wait()
+            body = body[response.hold.after_bytes :]
         self._send_body(body, response.bytes_per_second)
         return response.answers
 

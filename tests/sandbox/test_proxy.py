@@ -125,6 +125,34 @@ def test_a_held_request_waits_for_its_release(world: World, client: requests.Ses
     assert statuses == [401]
 
 
+def test_an_answer_can_stall_in_the_middle(world: World, client: requests.Session) -> None:
+    url = _segment_url(world)
+    gate = world.faults.stall(5000, path="*/0.ts")
+    with client.get(url, stream=True) as answer:
+        first = answer.raw.read(5000)
+        gate.wait_reached()
+        gate.release()
+        rest = answer.raw.read()
+    assert len(first) == 5000
+    assert first + rest == client.get(url).content
+
+
+def test_a_host_can_be_out_of_reach(world: World, client: requests.Session) -> None:
+    world.faults.unreachable("youtube.googleapis.com")
+    with pytest.raises(requests.exceptions.ProxyError):
+        client.get(API_URL)
+    assert client.get(API_URL).status_code == 401
+
+
+def test_an_answer_can_be_slow(world: World, client: requests.Session) -> None:
+    vod = world.add_vod("alice")
+    size = len(client.get(vod.source_url).content)
+    world.faults.slow(size * 5, path="*.m3u8")
+    started = time.monotonic()
+    client.get(vod.source_url)
+    assert time.monotonic() - started >= 0.15
+
+
 def test_a_delay_delays(world: World, client: requests.Session) -> None:
     world.faults.delay(0.2, path="/youtube/*")
     started = time.monotonic()

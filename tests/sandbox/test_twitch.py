@@ -113,6 +113,17 @@ def test_a_subscriber_only_vod_is_refused_but_to_subscribers(
     assert _ask(client, vod, {"Authorization": "OAuth cookie"}).status_code == 200
 
 
+def test_ytdlp_is_let_in_with_cookies(world: World, tmp_path: Path) -> None:
+    vod = world.add_vod("alice", "subscriber-only", chapters=[(0, 3, "Art"), (3, 4, "Chess")])
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_text(world.twitch.cookies("77"))
+    refused = _ytdlp(world, "--cookies", str(cookies), "-j", vod.url)
+    assert "does not have access to this subscriber-only content" in refused.stderr
+    vod.subscribers.add("77")
+    info = json.loads(_ytdlp(world, "--cookies", str(cookies), "-j", vod.url).stdout)
+    assert [chapter["title"] for chapter in info["chapters"]] == ["Art", "Chess"]
+
+
 def test_usher_wants_the_token_that_gql_gave(world: World, client: requests.Session) -> None:
     vod = world.add_vod("alice")
     url = f"https://usher.ttvnw.net/vod/{vod.id}.m3u8"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -111,6 +112,31 @@ def test_an_upload_cut_in_the_middle_resumes_at_a_whole_grain(
     assert kept.headers["Range"] == f"bytes=0-{2 * GRAIN_BYTES - 1}"
     assert _put(client, uri, 2 * GRAIN_BYTES, len(FILE)).status_code == 200
     assert world.youtube.videos[0].sha256 == hashlib.sha256(FILE).hexdigest()
+
+
+def test_an_upload_can_be_held_in_the_middle(
+    world: World, client: requests.Session, headers: dict[str, str]
+) -> None:
+    uri = _open(client, headers).headers["Location"]
+    gate = world.faults.hold_body(2 * GRAIN_BYTES, method="PUT")
+    thread = threading.Thread(target=_put, args=(client, uri, 0, len(FILE)))
+    thread.start()
+    gate.wait_reached()
+    assert world.youtube.sessions[0].received_bytes == 2 * GRAIN_BYTES
+    gate.release()
+    thread.join(10)
+    assert len(world.youtube.videos) == 1
+
+
+def test_a_dead_token_is_refused_during_an_upload(
+    world: World, client: requests.Session, headers: dict[str, str]
+) -> None:
+    uri = _open(client, headers).headers["Location"]
+    world.google.expire_tokens()
+    client.headers.update(headers)
+    assert _put(client, uri, 0, len(FILE)).status_code == 401
+    client.headers.pop("Authorization")
+    assert _put(client, uri, 0, len(FILE)).status_code == 200
 
 
 def test_a_lost_final_answer_is_given_again_to_who_asks(

@@ -33,6 +33,13 @@ class Twitch:
     def hosts(self) -> dict[str, Host]:
         return {"gql.twitch.tv": self.gql}
 
+    def cookies(self, user_id: str = "77") -> str:
+        """A cookies.txt (Netscape form) of a viewer who is logged in."""
+        token = f"sandboxviewer{user_id}"
+        self.viewers[token] = user_id
+        line = "\t".join((".twitch.tv", "TRUE", "/", "TRUE", "4102444800", "auth-token", token))
+        return f"# Netscape HTTP Cookie File\n{line}\n"
+
     # --- GraphQL --------------------------------------------------------------------
 
     def gql(self, request: Request) -> Response:
@@ -222,7 +229,20 @@ def _metadata(vod: Vod) -> dict[str, Any]:
 
 
 def _chapters(vod: Vod) -> dict[str, Any]:
-    connection = {"edges": [], "__typename": "VideoMomentConnection"}
+    edges = [
+        {
+            "__typename": "VideoMomentEdge",
+            "node": {
+                "id": f"{vod.id}-{start}",
+                "positionMilliseconds": start * 1000,
+                "durationMilliseconds": duration * 1000,
+                "description": name,
+                "type": "GAME_CHANGE",
+            },
+        }
+        for start, duration, name in vod.chapters
+    ]
+    connection = {"edges": edges, "__typename": "VideoMomentConnection"}
     return {"id": vod.id, "moments": connection, "__typename": "Video"}
 
 

@@ -95,7 +95,8 @@ class Session:
         self._receive(request, first)
         whole = total != "*" and last + 1 == int(total)
         if whole:
-            self._keep(len(self._pending))
+            self._keep(bytes(self._pending))
+            self._pending.clear()
             self.answer = self.on_complete(self)
             return _copy(self.answer)
         return self._incomplete()
@@ -123,25 +124,32 @@ class Session:
             for piece in request.pieces():
                 fresh = piece[min(known, len(piece)) :]
                 known -= len(piece) - len(fresh)
-                self._pending += fresh
-                self._keep(len(self._pending) // GRAIN_BYTES * GRAIN_BYTES)
+                self._take(fresh)
         except (Cut, OSError):
             self._pending.clear()
             raise
         # A chunk of whole grains leaves nothing behind; the last one is kept by the caller.
 
-    def _keep(self, size: int) -> None:
-        if not size:
+    def _take(self, fresh: memoryview) -> None:
+        """Keep whole grains; what is left over waits for more."""
+        if self._pending:
+            self._pending += fresh
+            fresh = memoryview(bytes(self._pending))
+            self._pending.clear()
+        whole = len(fresh) // GRAIN_BYTES * GRAIN_BYTES
+        self._keep(fresh[:whole])
+        self._pending += fresh[whole:]
+
+    def _keep(self, data: memoryview | bytes) -> None:
+        if not data:
             return
-        kept = bytes(self._pending[:size])
-        del self._pending[:size]
-        self._hash.update(kept)
+        self._hash.update(data)
         if len(self._head) < 64:
-            self._head += kept[:64]
+            self._head += bytes(data[:64])
         if self.save_to is not None:
             with self.save_to.open("ab") as file:
-                file.write(kept)
-        self.received_bytes += size
+                file.write(data)
+        self.received_bytes += len(data)
 
     def _incomplete(self) -> Response:
         headers = {"X-GUploader-UploadID": self.id}

@@ -85,6 +85,8 @@ class Vod:
     description: str | None = None
     stream_id: str | None = None
     game: str = "Just Chatting"
+    chapters: list[tuple[int, int, str]] = field(default_factory=list)
+    """Start and length in seconds, and name."""
     view_count: int = 42
     renditions: tuple[Rendition, ...] = RENDITIONS
     reported_seconds: int | None = None

@@ -20,6 +20,14 @@ class Cut(Exception):  # noqa: N818 - an event on the wire, not an error of ours
     """The client went away in the middle of what it was sending."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Wait when that much of a body has gone by."""
+
+    after_bytes: int
+    wait: Callable[[], None]
+
+
 @dataclass(eq=False)
 class Request:
     """One request. The body is read when a host asks for it, whole or in pieces."""
@@ -33,6 +41,7 @@ class Request:
     reader: BufferedReader
     before_body: Callable[[], None] = lambda: None
     cut_body_after_bytes: int | None = None
+    hold_body: Hold | None = None
     body_bytes_read: int = 0
     body_done: bool = False
 
@@ -87,16 +96,27 @@ class Request:
         buffer = memoryview(bytearray(min(PIECE_BYTES, max(length, 1))))
         while length:
             room = min(length, len(buffer))
-            if self.cut_body_after_bytes is not None:
-                room = min(room, self.cut_body_after_bytes - self.body_bytes_read)
-                if room <= 0:
-                    raise Cut
+            room = self._until_fault(room)
             got = self.reader.readinto(buffer[:room])
             if not got:
                 raise Cut
             self.body_bytes_read += got
             length -= got
             yield buffer[:got]
+
+    def _until_fault(self, room: int) -> int:
+        """How much may be read before a fault strikes; strikes when that is nothing."""
+        if self.hold_body is not None:
+            left = self.hold_body.after_bytes - self.body_bytes_read
+            if left > 0:
+                return min(room, left)
+            hold, self.hold_body = self.hold_body, None
+            hold.wait()
+        if self.cut_body_after_bytes is not None:
+            room = min(room, self.cut_body_after_bytes - self.body_bytes_read)
+            if room <= 0:
+                raise Cut
+        return room
 
     def _chunked(self) -> Iterator[memoryview]:
         while True:
@@ -128,6 +148,7 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     bytes_per_second: float | None = None
     cut_after_bytes: int | None = None
+    hold: Hold | None = None
     lost: bool = False
 
     @property

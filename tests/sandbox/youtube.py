@@ -151,12 +151,7 @@ class YouTube:
     def _upload(self, request: Request) -> Response:
         upload_id = request.argument("upload_id")
         if request.method == "PUT" and upload_id:
-            with self._lock:
-                session = next((s for s in self.sessions if s.id == upload_id), None)
-            if session is None:
-                request.drain()
-                return google_errors.response("notFound")
-            return session.put(request)
+            return self._put(request, upload_id)
         if request.method != "POST" or request.argument("uploadType") != "resumable":
             return google_errors.response("badRequest", "uploadType must be resumable")
         token = self.google.token(request)
@@ -173,6 +168,18 @@ class YouTube:
             if self._limit_reached(token.account):
                 return google_errors.response("uploadLimitExceeded")
             return self._open_session(request, token.account, metadata)
+
+    def _put(self, request: Request, upload_id: str) -> Response:
+        with self._lock:
+            session = next((s for s in self.sessions if s.id == upload_id), None)
+        if session is None:
+            request.drain()
+            return google_errors.response("notFound")
+        if request.bearer is not None and self.google.token(request) is None:
+            # The session's address is enough; a dead token beside it is refused.
+            request.drain()
+            return google_errors.response("authError")
+        return session.put(request)
 
     def _limit_reached(self, account: Account) -> bool:
         done = sum(v.account is account for v in self._videos.values())
