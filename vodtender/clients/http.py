@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
@@ -133,6 +134,11 @@ class _Session(requests.Session):
     def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
         """Requests looks for certificates in the environment itself, and not for ours."""
         return {**super().merge_environment_settings(*args, **kwargs), "verify": self.verify}
+
+    def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:
+        """After a redirect `NO_PROXY` is asked again; requests keeps the first answer."""
+        current = get_environ_proxies(prepared_request.url or "")
+        return super().rebuild_proxies(prepared_request, current)
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response

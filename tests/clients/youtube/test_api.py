@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.clients.youtube.test_uploading import Account, metadata
-from tests.sandbox.world import World
 from tests.sandbox.videos import Outcome
+from tests.sandbox.world import World
 from vodtender.errors import AuthExpired, RateLimited, Rejected, Transient
 
 API: dict[str, Any] = {"host": "*youtube*", "path": "/youtube/v3/*"}
