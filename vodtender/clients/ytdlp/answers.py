@@ -1,0 +1,158 @@
+"""What a failure inside yt-dlp means, told from its types and HTTP statuses only."""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from yt_dlp.networking.exceptions import HTTPError, RequestError
+from yt_dlp.utils import YoutubeDLError
+
+from vodtender.errors import (
+    AuthExpired,
+    RateLimited,
+    Rejected,
+    Transient,
+    VodtenderError,
+)
+
+SUBSCRIBER_ONLY_CODES = frozenset({"vod_manifest_restricted", "unauthorized_entitlements"})
+"""Twitch's `error_code`s for a VOD that only subscribers may watch (yt-dlp's twitch.py)."""
+GONE_STATUSES = frozenset({403, 404, 410})
+_USUAL_WAIT = timedelta(seconds=60)
+_LONGEST_WAIT = timedelta(days=1)
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+COOKIES_HINT = "vodtender auth import cookies FILE"
+
+
+def meaning(error: BaseException, *, has_cookies: bool) -> VodtenderError:
+    """The answer that an exception from yt-dlp, the network or the disk stands for."""
+    for link in _chain(error):
+        if isinstance(link, VodtenderError):
+            return link
+        if isinstance(link, HTTPError):
+            return from_status(link, has_cookies=has_cookies)
+        if isinstance(link, RequestError):
+            return Transient(f"Twitch cannot be reached: {words(link)}", code="network")
+        if isinstance(link, OSError) and link.errno in _NO_ROOM:
+            return disk_full()
+    if isinstance(error, (YoutubeDLError, OSError)):
+        said = f"yt-dlp could not read the VOD: {words(error)}"
+        return Transient(said, code="extraction_failed")
+    said = f"The download stumbled over its own code: {type(error).__name__}: {error}"
+    return Transient(said, code="child_failed")
+
+
+def from_status(error: HTTPError, *, has_cookies: bool) -> VodtenderError:
+    """The answer that an HTTP status stands for."""
+    status = error.status
+    if status == 429:
+        until = wait_until(error.response.headers, datetime.now(UTC))
+        return RateLimited("Twitch asks to wait (HTTP 429).", until=until)
+    if status == 401 and has_cookies:
+        return AuthExpired(
+            "Twitch refuses the login in the cookies file (HTTP 401): it has expired or was "
+            "revoked.",
+            hint=COOKIES_HINT,
+            code="cookies_refused",
+        )
+    return Transient(f"Twitch answered HTTP {status}.", code=f"http_{status}")
+
+
+def from_manifest_refusal(error: HTTPError, vod_id: str, *, has_cookies: bool) -> VodtenderError:
+    """The answer that a refused playlist stands for: Twitch explains it in a JSON body."""
+    if error.status in {404, 410}:
+        return missing(vod_id)
+    if error.status != 403:
+        return from_status(error, has_cookies=has_cookies)
+    error_code = _error_code(error)
+    if error_code in SUBSCRIBER_ONLY_CODES:
+        who = "the account in the cookies file is no" if has_cookies else "no"
+        return Rejected(
+            f"VOD {vod_id} is for subscribers only, and {who} subscriber.",
+            hint=f"{COOKIES_HINT}   (of a subscriber), then: vodtender retry {vod_id}",
+            code="subscriber_only",
+        )
+    said = f" ({error_code})" if error_code else ""
+    return Transient(f"Twitch refuses VOD {vod_id}'s playlist: HTTP 403{said}.", code="http_403")
+
+
+def missing(vod_id: str) -> Rejected:
+    """Twitch says there is no such VOD. It now and then says so for a moment: ask again."""
+    return Rejected(f"Twitch says that VOD {vod_id} does not exist.", code="vod_missing")
+
+
+def garbage(what: str) -> Transient:
+    return Transient(f"Twitch's answer makes no sense: {what}.", code="garbage_answer")
+
+
+def disk_full() -> Transient:
+    return Transient(
+        "The disk is full. What has come down so far is kept; the download goes on from there "
+        "when there is room.",
+        hint="vodtender prune --dry-run",
+        code="disk_full",
+    )
+
+
+def wait_until(headers: Mapping[str, str], now: datetime) -> datetime:
+    """When a 429 ends: `Retry-After` (RFC 9110), else `Ratelimit-Reset` (Twitch: epoch seconds)."""
+    retry_after = (headers.get("Retry-After") or "").strip()
+    until = now + _USUAL_WAIT
+    if retry_after.isdecimal():
+        until = now + min(timedelta(seconds=int(retry_after[:9])), _LONGEST_WAIT)
+    elif retry_after:
+        try:
+            until = parsedate_to_datetime(retry_after)
+        except ValueError:
+            retry_after = ""
+    reset = (headers.get("Ratelimit-Reset") or "").strip()
+    if not retry_after and reset.isdecimal():
+        seconds = min(int(reset[:12]), time.time() + _LONGEST_WAIT.total_seconds())
+        until = datetime.fromtimestamp(seconds, UTC)
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return min(max(until, now + timedelta(seconds=1)), now + _LONGEST_WAIT)
+
+
+def http_error(error: BaseException) -> HTTPError | None:
+    """The HTTP answer behind an exception, if there is one."""
+    return next((link for link in _chain(error) if isinstance(link, HTTPError)), None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception and everything that it was raised from, outermost first."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        link = waiting.pop(0)
+        if not isinstance(link, BaseException) or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        exc_info = getattr(link, "exc_info", None)
+        waiting.append(exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) > 1 else None)
+        waiting += [getattr(link, "cause", None), link.__cause__, link.__context__]
+
+
+def _error_code(error: HTTPError) -> str:
+    try:
+        body = json.loads(error.response.read())
+    except (ValueError, OSError, RequestError):
+        return ""
+    first = body[0] if isinstance(body, list) and body else body
+    code = first.get("error_code") if isinstance(first, dict) else None
+    return code[:100] if isinstance(code, str) else ""
+
+
+def words(error: BaseException) -> str:
+    """What an exception says, fit for a message."""
+    text = str(getattr(error, "orig_msg", None) or error)
+    # An address may carry a signed token in its query.
+    bare = [word.partition("?")[0] if "://" in word else word for word in text.split()]
+    return " ".join(bare)[:500]

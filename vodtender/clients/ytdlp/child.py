@@ -1,0 +1,92 @@
+"""The child process: `python -m vodtender.clients.ytdlp.child`. See `process` for its parent.
+
+Reads one JSON request from its standard input and answers with JSON lines on its standard
+output. It lives no longer than the other end of its standard input: when that closes, it ends
+itself and everything it has started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Any, BinaryIO
+
+from vodtender.clients.ytdlp.wire import Speaker
+from vodtender.errors import VodtenderError
+
+_FAILED = 1
+
+
+def main() -> None:
+    """Serve one request and exit: 0 after a result, 1 after a typed error."""
+    speaker = Speaker(os.dup(1))
+    # Whatever a library prints goes to the log of last words, never between the lines.
+    os.dup2(2, 1)
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        os._exit(_FAILED)
+    threading.Thread(target=_end_with_parent, args=(sys.stdin.buffer,), daemon=True).start()
+    request = json.loads(line)
+    with contextlib.suppress(OSError):
+        os.nice(int(request["niceness"]))
+    try:
+        _serve(request, speaker)
+    except BaseException as error:
+        speaker.error(_answer(error, request))
+        os._exit(_FAILED)
+    # Threads may still be waiting in the network for what nobody needs.
+    os._exit(0)
+
+
+def _serve(request: dict[str, Any], speaker: Speaker) -> None:
+    import stamina.instrumentation
+
+    from vodtender.clients.ytdlp.fetching import Fetch, open_twitch
+
+    stamina.instrumentation.set_on_retry_hooks(())
+    if request["mode"] == "fetch":
+        Fetch(request, speaker).run()
+        return
+    twitch = open_twitch(request, speaker)
+    if request["mode"] == "list":
+        for kind in request["kinds"]:
+            for entry in twitch.channel(request["channel"], kind, request["limit"]):
+                speaker.say({"type": "entry", **entry})
+        speaker.result("listed")
+    else:
+        vod = twitch.vod(request["vod_id"])
+        speaker.result(
+            "probed",
+            title=vod.title,
+            length_seconds=vod.length_seconds,
+            is_live=vod.is_live,
+            format_id=vod.format_id,
+        )
+
+
+def _answer(error: BaseException, request: dict[str, Any]) -> VodtenderError:
+    if isinstance(error, VodtenderError):
+        return error
+    import traceback
+
+    from vodtender.clients.ytdlp import answers
+
+    traceback.print_exception(error, file=sys.stderr)
+    sys.stderr.flush()
+    return answers.meaning(error, has_cookies=request["cookies_path"] is not None)
+
+
+def _end_with_parent(stdin: BinaryIO) -> None:
+    while stdin.read(4096):
+        pass
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(_FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,348 @@
+"""The child's main work: one VOD, from its number to a verified MP4 in the work directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vodtender.clients import ffmpeg
+from vodtender.clients.ytdlp import answers
+from vodtender.clients.ytdlp.extraction import FoundVod, Twitch
+from vodtender.clients.ytdlp.mux import Muxer
+from vodtender.clients.ytdlp.piece import PieceFetcher, RateLimit, Refused
+from vodtender.clients.ytdlp.pool import Gone, SegmentPool
+from vodtender.clients.ytdlp.wire import Speaker
+from vodtender.clients.ytdlp.workdir import Stored, WorkDirectory, sha256
+from vodtender.errors import Rejected, Transient, VodtenderError
+from vodtender.model import completeness
+from vodtender.model.playlist import MediaPlaylist, Segment
+
+_BEAT_SECONDS = 0.5
+_GAPS_NAMED = 10
+_ROOM_SAMPLE_SEGMENTS = 8
+
+
+class _StillRecording(Exception):  # noqa: N818 - an outcome, not a failure
+    """Twitch goes on recording this VOD."""
+
+
+class _GapFound(Exception):  # noqa: N818
+    """The muxer met a segment that is gone: there is no point in going on with this file."""
+
+
+@dataclass
+class Fetch:
+    """One fetch, from start to end. `request` is the parent's, as it came over the pipe."""
+
+    request: dict[str, Any]
+    speaker: Speaker
+    phase: str = "extracting"
+    _received_bytes: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+    _pool: SegmentPool | None = None
+    _muxer: Muxer | None = None
+    _total: int = 0
+    _guess_bytes: int | None = None
+
+    def run(self) -> None:
+        """Says exactly one `result` or raises an answer."""
+        self._directory = WorkDirectory(Path(self.request["work_directory"]))
+        record = self._directory.finished()
+        if record is not None:
+            self.speaker.result("fetched", **record)
+            return
+        with self._beating():
+            try:
+                record = self._fetch()
+            except _StillRecording:
+                record = None
+        if record is None:
+            self.speaker.result("still_recording")
+        else:
+            self.speaker.result("fetched", **record)
+
+    def _fetch(self) -> dict[str, Any]:
+        self._binary = ffmpeg.find()
+        self._twitch = open_twitch(self.request, self.speaker)
+        vod, playlist = self._find()
+        if self.request["max_size_bytes"] is not None and not self.request["allow_gaps"]:
+            self._warn_of_size(vod, playlist)
+        self._check_length(vod, playlist)
+        self.phase = "fetching"
+        made = self._make(vod, playlist)
+        self.phase = "verifying"
+        record = self._verified(vod, playlist, made)
+        self._directory.finish(made, record)
+        return record
+
+    # --- finding ----------------------------------------------------------------------
+
+    def _find(self) -> tuple[FoundVod, MediaPlaylist]:
+        vod = self._twitch.vod(self.request["vod_id"])
+        if vod.is_live:
+            raise _StillRecording
+        playlist = self._twitch.media_playlist(vod)
+        if not playlist.ended:
+            raise _StillRecording
+        if playlist.encrypted:
+            raise Rejected("The VOD's segments are encrypted.", code="encrypted")
+        self._total = len(playlist.segments)
+        if vod.bits_per_second:
+            self._guess_bytes = round(vod.bits_per_second / 8 * playlist.total_seconds)
+        return vod, playlist
+
+    def _warn_of_size(self, vod: FoundVod, playlist: MediaPlaylist) -> None:
+        """Twitch's BANDWIDTH is a rough figure: it is logged, the segments themselves decide."""
+        largest = int(self.request["max_size_bytes"])
+        if self._guess_bytes is not None and self._guess_bytes > largest:
+            self.speaker.log(
+                "warning",
+                f"By Twitch's bandwidth figure, format {vod.format_id} has {self._guess_bytes} "
+                f"bytes in {playlist.total_seconds:.0f} s, more than the {largest} allowed.",
+            )
+
+    def _check_length(self, vod: FoundVod, playlist: MediaPlaylist) -> None:
+        verdict = completeness.judge_playlist(playlist.total_seconds, vod.length_seconds)
+        if not verdict.complete and not self.request["allow_gaps"]:
+            raise Transient(verdict.explanation, code=verdict.code)
+
+    # --- fetching and putting together ------------------------------------------------
+
+    def _make(self, vod: FoundVod, playlist: MediaPlaylist) -> Path:
+        fetcher = PieceFetcher(
+            self._twitch.open,
+            vod.headers,
+            self._directory,
+            RateLimit(self.request["rate_limit_bytes_per_second"]),
+            self._count,
+        )
+        self._pool = SegmentPool(
+            playlist,
+            self._directory,
+            fetcher,
+            self._renew,
+            concurrency=self.request["concurrency"],
+            max_size_bytes=self.request["max_size_bytes"],
+        )
+        inits = _Inits(self._directory, fetcher)
+        self._muxer = Muxer(self._binary, self._directory.path, self._piece_of, inits.of)
+        self._pool.start()
+        try:
+            made = self._muxer.make(playlist.segments)
+        except _GapFound:
+            raise _segments_gone(self._pool.gone(), self.request["vod_id"]) from None
+        except OSError as error:
+            raise answers.meaning(error, has_cookies=self._twitch.has_cookies) from error
+        finally:
+            self._pool.fail(_GapFound())  # nobody waits any more
+        return made
+
+    def _piece_of(self, segment: Segment) -> Path | None:
+        assert self._pool is not None
+        outcome = self._pool.wait_for(segment.index)
+        if isinstance(outcome, Stored):
+            return self._directory.path / outcome.name
+        if not self.request["allow_gaps"]:
+            raise _GapFound
+        return None
+
+    def _renew(self) -> MediaPlaylist:
+        return self._find()[1]
+
+    def _count(self, size_bytes: int) -> None:
+        with self._counting:
+            self._received_bytes += size_bytes
+
+    # --- verifying --------------------------------------------------------------------
+
+    def _verified(self, vod: FoundVod, playlist: MediaPlaylist, made: Path) -> dict[str, Any]:
+        """The record of a file that is on the disk, whole and playable. Raises an answer."""
+        assert self._pool is not None
+        assert self._muxer is not None
+        try:
+            with ThreadPoolExecutor(3) as threads:
+                written = threads.submit(_sync, made)
+                digest = threads.submit(sha256, made)
+                played = threads.submit(ffmpeg.play_ends, self._binary, made).result()
+                file_seconds = ffmpeg.duration_seconds(made)
+                written.result()
+                gaps = [o for o in self._pool.wait_for_all() if isinstance(o, Gone)]
+                self._judge(vod, playlist, gaps, file_seconds, played)
+                record = self._record(vod, playlist, gaps)
+                return record | {
+                    "size_bytes": made.stat().st_size,
+                    "sha256": digest.result(),
+                    "duration_seconds": file_seconds,
+                }
+        except BaseException:
+            made.unlink(missing_ok=True)
+            raise
+
+    def _judge(
+        self,
+        vod: FoundVod,
+        playlist: MediaPlaylist,
+        gaps: list[Gone],
+        file_seconds: float,
+        played: ffmpeg.Playable,
+    ) -> None:
+        assert self._muxer is not None
+        evidence = completeness.Evidence(
+            segments_in_playlist=len(playlist.segments),
+            segments_in_file=self._muxer.fed_segments,
+            segments_left_out=len(gaps),
+            playlist_seconds=playlist.total_seconds,
+            left_out_seconds=sum(gap.segment.duration_seconds for gap in gaps),
+            file_seconds=file_seconds,
+            twitch_seconds=None if self.request["allow_gaps"] else vod.length_seconds,
+        )
+        verdict = completeness.judge(evidence)
+        if not verdict.complete:
+            raise Transient(verdict.explanation, code=verdict.code)
+        if not played.plays:
+            raise Transient(
+                f"The VOD's file does not play at its beginning or end: {played.complaint}",
+                code="unplayable",
+            )
+
+    def _record(self, vod: FoundVod, playlist: MediaPlaylist, gaps: list[Gone]) -> dict[str, Any]:
+        assert self._pool is not None
+        stored = [o for o in self._pool.wait_for_all() if isinstance(o, Stored)]
+        notes = [str(gap) for gap in gaps]
+        length = completeness.judge_playlist(playlist.total_seconds, vod.length_seconds)
+        if not length.complete:
+            notes.append(length.explanation)
+        return {
+            "segments": len(stored),
+            "muted_segments": sum(piece.muted for piece in stored),
+            "gaps": notes,
+            "playlist_seconds": playlist.total_seconds,
+            "title": vod.title,
+            "description": vod.description,
+            "timestamp": vod.timestamp,
+            "length_seconds": vod.length_seconds,
+            "uploader": vod.uploader,
+            "uploader_id": vod.uploader_id,
+            "format_id": vod.format_id,
+        }
+
+    # --- telling the parent -----------------------------------------------------------
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(_BEAT_SECONDS):
+                self._beat()
+
+        thread = threading.Thread(target=beat, name="progress", daemon=True)
+        self._beat()
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+        self._beat()
+
+    def _beat(self) -> None:
+        pool, muxer = self._pool, self._muxer
+        estimated = (pool.estimated_bytes() if pool else None) or self._guess_bytes
+        done = pool.segments_done if pool else 0
+        if self.phase == "fetching" and self._total and done == self._total:
+            self.phase = "muxing"
+        fed = muxer.fed_bytes if muxer else 0
+        self.speaker.progress(
+            self.phase,
+            bytes_done=max(0, self._received_bytes),
+            bytes_estimated=estimated,
+            segments_done=done,
+            segments_total=self._total,
+            work=fed + self._size_of_output(),
+        )
+        if pool is not None and self.phase == "fetching":
+            self._check_room(pool, fed)
+
+    def _size_of_output(self) -> int:
+        size = 0
+        for path in self._directory.path.glob("mux-*"):
+            try:
+                size += path.stat().st_size
+            except FileNotFoundError:
+                continue
+        return size
+
+    def _check_room(self, pool: SegmentPool, fed: int) -> None:
+        """Fail early when what is to come will not fit beside the reserve."""
+        reserve, estimated = self.request["reserve_bytes"], pool.estimated_bytes()
+        enough = min(_ROOM_SAMPLE_SEGMENTS, self._total)
+        if reserve is None or estimated is None or pool.segments_done < enough:
+            return
+        needed = max(0, estimated - pool.stored_bytes) + max(0, estimated - fed)
+        if shutil.disk_usage(self._directory.path).free < needed + reserve:
+            pool.fail(answers.disk_full())
+
+
+@dataclass
+class _Inits:
+    """The init sections of fragmented MP4, each fetched once."""
+
+    directory: WorkDirectory
+    fetcher: PieceFetcher
+
+    def of(self, segment: Segment) -> Path:
+        key = segment.init_key
+        assert key is not None
+        assert segment.init_url is not None
+        stored = self.directory.kept(key)
+        if stored is None:
+            try:
+                stored = self.fetcher.fetch(
+                    segment.init_url, key, segment.init_range, fragmented=True
+                )
+            except Refused as refused:
+                raise Rejected(
+                    f"Twitch does not hand out the init section of segment {segment.index} and "
+                    f"those after it (HTTP {refused.status}, {segment.bare_url}).",
+                    code="segments_gone",
+                ) from refused
+        return self.directory.path / stored.name
+
+
+def open_twitch(request: dict[str, Any], speaker: Speaker) -> Twitch:
+    """yt-dlp as the request wants it."""
+    cookies = request["cookies_path"]
+    return Twitch(
+        cookies_path=None if cookies is None else Path(cookies),
+        extra_args=request["extra_args"],
+        verbose=request["verbose"],
+        log=speaker.log,
+    )
+
+
+def _segments_gone(gaps: list[Gone], vod_id: str) -> VodtenderError:
+    named = "; ".join(str(gap) for gap in gaps[:_GAPS_NAMED])
+    more = f"; and {len(gaps) - _GAPS_NAMED} more" if len(gaps) > _GAPS_NAMED else ""
+    seconds = sum(gap.segment.duration_seconds for gap in gaps)
+    return Rejected(
+        f"Twitch does not hand out {len(gaps)} of the VOD's segments any more ({seconds:.0f} s): "
+        f"{named}{more}.",
+        hint=f"vodtender retry {vod_id} --allow-gaps   (keeps the VOD without them)",
+        code="segments_gone",
+    )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,193 @@
+"""One VOD's work directory: who may write in it, and what of an earlier attempt is usable.
+
+`lock` is held (flock) by the one process that works here. A segment file is usable when the
+journal has its size and checksum and the file still has both: the journal's line is written
+before the file gets its name, a torn last line is not a line, and the checksum is compared
+before the file is used again. So it does not matter at which instant an earlier attempt, or
+the machine, was switched off.
+
+`finished.json` is written when the MP4 is verified and on the disk, and only then are the
+segments removed. Up to that moment the directory holds the segments and the MP4: twice the
+size of the VOD. That is the price of going on from bytes after a kill: the index of an MP4 is
+written at its end, so half of one is worth nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import threading
+import time
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vodtender.errors import Transient
+
+VIDEO_NAME = "vod.mp4"
+_LOCK_NAME = "lock"
+_JOURNAL_NAME = "segments.jsonl"
+_FINISHED_NAME = "finished.json"
+_LOCK_WAIT_SECONDS = 5.0
+_LOCK_POLL_SECONDS = 0.05
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A piece that is whole and on the disk. `name` is its file's, in the work directory."""
+
+    key: str
+    name: str
+    size_bytes: int
+    crc32: int
+    muted: bool
+
+
+class WorkDirectory:
+    """Opened by one process at a time; usable from all its threads.
+
+    Raises Transient(code="work_directory_busy") when another process works in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(path / _LOCK_NAME)
+        self._writing = threading.Lock()
+        self._known = self._read_journal()
+        self._journal = os.open(
+            path / _JOURNAL_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644
+        )
+        self._end_torn_line()
+        for leftover in [*path.glob("*.tmp"), *path.glob("mux-*")]:
+            leftover.unlink(missing_ok=True)
+
+    def temporary(self, key: str) -> Path:
+        return self.path / f"{_name(key)}.tmp"
+
+    def store(self, key: str, size_bytes: int, crc32: int, *, muted: bool) -> Stored:
+        """Give the temporary file of this key its name: from here on it is usable."""
+        stored = Stored(key, _name(key), size_bytes, crc32, muted)
+        line = json.dumps(asdict(stored)).encode() + b"\n"
+        with self._writing:
+            written = os.write(self._journal, line)
+            if written != len(line):
+                self._end_torn_line()
+                raise OSError(errno.ENOSPC, "the journal's line was cut short")
+        os.replace(self.temporary(key), self.path / stored.name)
+        return stored
+
+    def kept(self, key: str) -> Stored | None:
+        """What an earlier attempt left of this piece, if it is whole. Reads all of it."""
+        stored = self._known.get(key)
+        if stored is None:
+            return None
+        try:
+            if _crc32(self.path / stored.name) == (stored.size_bytes, stored.crc32):
+                return stored
+        except OSError:
+            pass
+        return None
+
+    def finish(self, made: Path, record: dict[str, Any]) -> Path:
+        """Name the verified MP4, remember its record, remove the segments."""
+        video = self.path / VIDEO_NAME
+        os.replace(made, video)
+        temporary = self.path / f"{_FINISHED_NAME}.tmp"
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(record, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.path / _FINISHED_NAME)
+        self._sync()
+        self._remove_segments()
+        return video
+
+    def finished(self) -> dict[str, Any] | None:
+        """The record of a verified MP4 that nobody fetched from here yet, if it is unharmed."""
+        try:
+            record = json.loads((self.path / _FINISHED_NAME).read_text(encoding="utf-8"))
+            size = (self.path / VIDEO_NAME).stat().st_size
+            if not isinstance(record, dict) or record["size_bytes"] != size:
+                return None
+            if record["sha256"] != sha256(self.path / VIDEO_NAME):
+                return None
+        except (OSError, ValueError, KeyError):
+            return None
+        self._remove_segments()
+        return record
+
+    def _remove_segments(self) -> None:
+        for path in [*self.path.glob("*.seg"), self.path / _JOURNAL_NAME]:
+            path.unlink(missing_ok=True)
+
+    def _read_journal(self) -> dict[str, Stored]:
+        known: dict[str, Stored] = {}
+        try:
+            lines = (self.path / _JOURNAL_NAME).read_bytes().splitlines()
+        except FileNotFoundError:
+            return known
+        for line in lines:
+            try:
+                stored = Stored(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+            if stored.name == _name(stored.key):
+                known[stored.key] = stored
+        return known
+
+    def _end_torn_line(self) -> None:
+        """Keep what follows a line that was cut by a kill apart from it."""
+        path = self.path / _JOURNAL_NAME
+        if path.stat().st_size and path.read_bytes()[-1:] != b"\n":
+            os.write(self._journal, b"\n")
+
+    def _sync(self) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """Digest of a whole file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _crc32(path: Path) -> tuple[int, int]:
+    size = crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_BYTES):
+            size += len(chunk)
+            crc = zlib.crc32(chunk, crc)
+    return size, crc
+
+
+def _name(key: str) -> str:
+    return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.seg"
+
+
+def _locked(path: Path) -> int:
+    """An open descriptor that holds the lock until this process ends, however it ends."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + _LOCK_WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            # A predecessor that has lost its parent needs a moment to notice.
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise Transient(
+                    f"Another process is still working in {path.parent}.",
+                    code="work_directory_busy",
+                ) from None
+            time.sleep(_LOCK_POLL_SECONDS)
