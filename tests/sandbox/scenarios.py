@@ -10,6 +10,8 @@ from tests.sandbox import media
 from tests.sandbox.world import World
 
 BENCH_BYTES = 2_000_000_000
+DEMO_BYTES_PER_SECOND = 1_000_000
+"""Of each connection: slow enough for a person to see something move."""
 
 
 def empty(world: World) -> None:
@@ -32,7 +34,10 @@ def demo(world: World) -> None:
     for number, (kind, title, count) in enumerate(shown):
         form = longer if kind == "fine" else media.SMALL
         age = timedelta(minutes=5) if kind == "live" else timedelta(hours=20 + 26 * number)
-        world.add_vod(channel, kind, title=title, segment_count=count, form=form, age=age)
+        vod = world.add_vod(channel, kind, title=title, segment_count=count, form=form, age=age)
+        for segment in vod.segments:
+            segment.bytes_per_second = DEMO_BYTES_PER_SECOND
+    world.faults.delay(0.2, host="youtube.googleapis.com", path="/upload/*", times=None)
 
 
 def bench(world: World) -> None:
