@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from vodtender.clients.postgres import cluster, lifecycle, place, processes
+from vodtender.clients.postgres import binaries, cluster, lifecycle, place, processes
 from vodtender.clients.postgres.place import Place
 from vodtender.clients.postgres_server import EmbeddedServer, acquire, running_dsn
 from vodtender.errors import DatabaseUnavailable
@@ -499,6 +499,36 @@ def _run_as_root_with(command: list[str], directory: Path) -> subprocess.Complet
 
 
 _CONTAINER = "chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,setfcap,sys_chroot"
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700], ids=["readable", "private"])
+def test_binaries_under_a_private_parent_are_used_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """A virtual environment under /root."""
+    package = Path(binaries.find()).parents[1]
+    private = tmp_path / "root"
+    private.mkdir(mode=0o700)
+    for name in (package.name, f"{package.name}.libs"):
+        shutil.copytree(package.with_name(name), private / name, copy_function=_link_or_copy)
+    for program in (private / package.name / "pginstall" / "bin").iterdir():
+        if mode != 0o755 and program.name in {"initdb", "postgres"}:
+            content = program.read_bytes()
+            program.unlink()  # it may be the same file as the original
+            program.write_bytes(content)
+            program.chmod(mode)
+    bin_directory = private / package.name / "pginstall" / "bin"
+    monkeypatch.setattr(binaries, "find", lambda: bin_directory)
+    with acquire(tmp_path / "postgres", durable=False) as server:
+        assert _value(server.dsn, "SELECT 1") == 1
+    assert private.stat().st_mode & 0o777 == 0o700
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ import json
 import os
 import sys
 
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -45,7 +46,9 @@ def _become(uid: int, gid: int, capability: int | None) -> None:
             number = ctypes.get_errno()
             raise OSError(number, f"{name}: {os.strerror(number)}")
 
-    call("prctl", _PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    # Keeps the capability through setuid, and makes access(2) count it, with which initdb looks
+    # at its neighbours.
+    call("prctl", _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

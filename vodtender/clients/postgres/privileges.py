@@ -25,6 +25,7 @@ _CAP_DAC_READ_SEARCH = 2
 _CAP_KILL = 5
 _CAP_SETGID = 6
 _CAP_SETUID = 7
+_CAP_SETPCAP = 8
 # The last to stop what then belongs to another user.
 _CAPABILITIES_TO_CHANGE_USER = frozenset({_CAP_SETUID, _CAP_SETGID, _CAP_CHOWN, _CAP_KILL})
 
@@ -60,12 +61,12 @@ def choose(directory: Path, binaries: Path) -> Identity:
         return Identity(uid=uid, gid=gid, namespace=True)
     if _reaches(uid, (directory, binaries / "postgres")):
         return Identity(uid=uid, gid=gid)
-    readable = (binaries / "postgres").stat().st_mode & stat.S_IXOTH
-    if _CAP_DAC_READ_SEARCH in held and readable:
-        return Identity(uid=uid, gid=gid, capability=_CAP_DAC_READ_SEARCH)
-    if _CAP_DAC_OVERRIDE in held:
-        return Identity(uid=uid, gid=gid, capability=_CAP_DAC_OVERRIDE)
-    return Identity(uid=uid, gid=gid, namespace=True)
+    executable = (binaries / "postgres").stat().st_mode & stat.S_IXOTH
+    wanted = (*((_CAP_DAC_READ_SEARCH,) if executable else ()), _CAP_DAC_OVERRIDE)
+    capability = next((number for number in wanted if number in held), None)
+    if capability is None or _CAP_SETPCAP not in held:
+        return Identity(uid=uid, gid=gid, namespace=True)
+    return Identity(uid=uid, gid=gid, capability=capability)
 
 
 def creator(identity: Identity) -> Identity:
