@@ -87,9 +87,8 @@ def parse_vod_reference(text: str) -> str:
     bare = _ID.fullmatch(text)
     found = bare[1] if bare else _id_in_address(text)
     if found is None:
-        shown = text if len(text) <= 80 else text[:79] + "…"
         raise UsageError(
-            f"{shown!a} names no Twitch VOD",
+            f"{text[:80]!a} names no Twitch VOD",
             hint="give its number or its address: https://www.twitch.tv/videos/NUMBER",
             code="vod_reference",
         )
