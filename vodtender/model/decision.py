@@ -1,0 +1,351 @@
+"""What follows from an outcome: the next stage, when to try again, what the breaker learns.
+
+Pure. The store applies a `Change` in one transaction that checks that the worker still holds
+the VOD.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from vodtender.errors import (
+    Answer,
+    AuthExpired,
+    CredentialsMissing,
+    Locked,
+    RateLimited,
+    Rejected,
+    Stopped,
+    Transient,
+    Uncertain,
+    VodtenderError,
+)
+from vodtender.model import outcome as o
+from vodtender.model.backoff import Backoff
+from vodtender.model.legal_text import one_line
+from vodtender.model.vod import FileRecord, Stage, Standing, Vod, Waiting
+
+_PROBLEM_MAX = 1000
+_POLL_FIRST = timedelta(seconds=3)
+_POLL_LONGEST = timedelta(minutes=10)
+_BUSY_WAIT = timedelta(seconds=5)
+_SHORT_PAUSE = timedelta(minutes=2)
+_AFTER_VANISHING = timedelta(days=1)
+_FILE_ERRORS = ("file_changed", "file_missing")
+
+
+class Signal(Enum):
+    """What the channel's circuit breaker learns."""
+
+    NOTHING = "nothing"
+    FAILURE = "failure"
+    SUCCESS = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decisions depend on."""
+
+    download: Backoff
+    upload: Backoff
+    absence_wait: timedelta
+    second_look: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be stored. `file`: a new file to record; `forget_file`: the recorded one is
+    no more; `forget_session`: the upload begins anew with a session of its own."""
+
+    standing: Standing
+    signal: Signal = Signal.NOTHING
+    file: FileRecord | None = None
+    forget_file: bool = False
+    forget_session: bool = False
+
+
+def after(vod: Vod, outcome: o.Outcome, policy: Policy, now: datetime, jitter: float) -> Change:
+    """The change that an outcome of work on `vod` brings. `jitter` is in [0, 1)."""
+    standing = replace(
+        vod.standing, problem=None, problem_code=None, waiting_for=None, next_try_at=None
+    )
+    step = _Step(vod, standing, policy, now, jitter)
+    match outcome:
+        case o.Fetched() | o.Adopted() | o.Recording() | o.Missing() | o.FileGone():
+            return step.about_the_file(outcome)
+        case o.OnYouTube() | o.Absent() | o.Processed() | o.Processing() | o.Refused():
+            return step.about_the_video(outcome)
+        case o.Vanished():
+            return step.vanished()
+        case o.Held() | o.Interrupted() | o.Cancelled():
+            return step.not_tried(outcome)
+        case o.Failed():
+            return step.failed(outcome.error, outcome.session_open)
+
+
+def problem_text(error: VodtenderError) -> str:
+    """An error as it is stored with the VOD: what happened and what to type, on one line."""
+    said = one_line(error.message)
+    if error.hint:
+        said = f"{said.rstrip('.')}. {one_line(error.hint)}"
+    return said[:_PROBLEM_MAX]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    vod: Vod
+    standing: Standing
+    policy: Policy
+    now: datetime
+    jitter: float
+
+    # --- kinds of standing --------------------------------------------------------------
+
+    def at_rest(self) -> Standing:
+        """Where it waits when nobody works on it."""
+        resting = {Stage.DOWNLOADING: Stage.QUEUED}.get(self.vod.stage, self.vod.stage)
+        return replace(self.standing, stage=resting)
+
+    def waiting(
+        self, standing: Standing, problem: str | None, code: str, reason: Waiting, until: datetime
+    ) -> Standing:
+        return replace(
+            standing,
+            problem=problem[:_PROBLEM_MAX] if problem else None,
+            problem_code=code,
+            waiting_for=reason,
+            next_try_at=until,
+        )
+
+    def ended(self, stage: Stage, problem: str, code: str) -> Standing:
+        return replace(
+            self.standing,
+            stage=stage,
+            problem=problem[:_PROBLEM_MAX],
+            problem_code=code,
+            missing_since=None,
+            uncertain_since=None,
+            recheck=False,
+        )
+
+    def not_tried(self, outcome: o.Held | o.Interrupted | o.Cancelled) -> Change:
+        match outcome:
+            case o.Held(reason, code, until, waiting_for):
+                return Change(self.waiting(self.at_rest(), reason, code, waiting_for, until))
+            case o.Interrupted():
+                return Change(self.at_rest())
+            case o.Cancelled(reason):
+                return Change(self.ended(Stage.SKIPPED, reason, "cancelled"))
+
+    # --- downloads ----------------------------------------------------------------------
+
+    def about_the_file(
+        self, outcome: o.Fetched | o.Adopted | o.Recording | o.Missing | o.FileGone
+    ) -> Change:
+        match outcome:
+            case o.Recording():
+                return Change(replace(self.standing, stage=Stage.LIVE, download_attempts=0))
+            case o.Missing():
+                return self.missing(outcome)
+            case o.FileGone():
+                return self.file_gone(outcome.why)
+            case o.Adopted() | o.Fetched():
+                have = replace(
+                    self.standing,
+                    stage=Stage.DOWNLOADED,
+                    download_attempts=0,
+                    upload_attempts=0,
+                    missing_since=None,
+                    recheck=self.standing.recheck or self.standing.video_id is not None,
+                )
+                if isinstance(outcome, o.Adopted):
+                    return Change(have)
+                return Change(have, Signal.SUCCESS, file=outcome.file)
+
+    def missing(self, outcome: o.Missing) -> Change:
+        """Twitch's API returns null for a moment now and then, so one answer is not enough."""
+        since = self.standing.missing_since
+        said_again = since is not None and self.now - since >= self.policy.second_look
+        if outcome.confirmed or (outcome.confirmed is None and said_again):
+            why = "The VOD does not exist at Twitch any more"
+            return Change(self.ended(Stage.FAILED, f"{why} ({outcome.message})", "vod_missing"))
+        if outcome.confirmed is False:
+            error = Transient(f"{outcome.message}, but Twitch's API lists it", code="vod_hidden")
+            return self.try_again(replace(self.at_rest(), missing_since=None), error, download=True)
+        standing = replace(self.at_rest(), missing_since=since or self.now)
+        problem = f"{outcome.message}; looking once more before it is believed"
+        until = (since or self.now) + self.policy.second_look
+        return Change(self.waiting(standing, problem, "vod_missing", Waiting.SECOND_LOOK, until))
+
+    def file_gone(self, why: str) -> Change:
+        """What is on YouTube stays done; anything else has to be fetched again."""
+        if self.standing.video_id is not None:
+            return Change(self.at_rest(), forget_file=True)
+        standing = replace(self.standing, stage=Stage.QUEUED, download_attempts=0)
+        problem = f"{why}; it is fetched again"
+        return Change(
+            replace(standing, problem=problem, problem_code="file_gone"), forget_file=True
+        )
+
+    # --- uploads ------------------------------------------------------------------------
+
+    def about_the_video(
+        self, outcome: o.OnYouTube | o.Absent | o.Processed | o.Processing | o.Refused
+    ) -> Change:
+        match outcome:
+            case o.OnYouTube():
+                return self.on_youtube(outcome.video_id)
+            case o.Absent():
+                return self.absent()
+            case o.Processed():
+                done = replace(
+                    self.standing, stage=Stage.PUBLISHED, upload_attempts=0, recheck=False
+                )
+                return Change(done, Signal.SUCCESS)
+            case o.Processing():
+                return Change(self.poll_again())
+            case o.Refused():
+                why = f"YouTube does not accept the video {self.standing.video_id}: {outcome.why}"
+                refused = self.ended(Stage.FAILED, why, "video_refused")
+                return Change(replace(refused, video_id=None), forget_session=True)
+
+    def on_youtube(self, video_id: str) -> Change:
+        standing = replace(
+            self.standing,
+            stage=Stage.VERIFYING,
+            video_id=video_id,
+            uncertain_since=None,
+            upload_attempts=0,
+            recheck=False,
+            waiting_for=Waiting.PROCESSING,
+            next_try_at=self.now + _POLL_FIRST,
+        )
+        return Change(standing, Signal.SUCCESS)
+
+    def absent(self) -> Change:
+        """Presence proves an upload; absence only after a wait."""
+        since = self.standing.uncertain_since or self.now
+        settled_at = since + self.policy.absence_wait
+        if self.now >= settled_at:
+            anew = replace(self.standing, stage=Stage.DOWNLOADED, uncertain_since=None)
+            return Change(anew, forget_session=True)
+        looked = self.now - since
+        pause = min(max(looked / 2, timedelta(seconds=5)), timedelta(minutes=10))
+        standing = replace(self.standing, stage=Stage.FINALIZING, uncertain_since=since)
+        problem = (
+            "The upload may have taken effect, but YouTube does not show it yet; it is uploaded "
+            f"again if it has not appeared by {settled_at:%Y-%m-%d %H:%M} UTC. "
+            f"To settle it now: vodtender resolve {self.vod.twitch_vod_id} "
+            "--uploaded ID | --not-uploaded"
+        )
+        until = min(self.now + pause, settled_at)
+        return Change(self.waiting(standing, problem, "uncertain", Waiting.ABSENCE, until))
+
+    def poll_again(self) -> Standing:
+        """YouTube may need hours, and each question costs a unit of its quota."""
+        polls = self.standing.upload_attempts
+        return replace(
+            self.standing,
+            upload_attempts=polls + 1,
+            waiting_for=Waiting.PROCESSING,
+            next_try_at=self.now + min(_POLL_FIRST * 2 ** min(polls, 12), _POLL_LONGEST),
+        )
+
+    def vanished(self) -> Change:
+        """A fresh video can be missing for a while. One that stays missing was deleted."""
+        polls = self.standing.upload_attempts
+        patience = _POLL_FIRST * 2 ** min(polls, 20)
+        if patience < self.policy.absence_wait:
+            return Change(self.poll_again())
+        why = (
+            f"The video {self.standing.video_id} is no longer on YouTube. To upload it again: "
+            f"vodtender retry {self.vod.twitch_vod_id}"
+        )
+        ended = self.ended(Stage.FAILED, why, "video_missing")
+        return Change(replace(ended, video_id=None), forget_session=True)
+
+    # --- failures -----------------------------------------------------------------------
+
+    def failed(self, error: VodtenderError, session_open: bool) -> Change:
+        if isinstance(error, Stopped):
+            return Change(self.at_rest())
+        if self.vod.stage.wants_upload:
+            return self.upload_failed(error, session_open)
+        return self.download_failed(error)
+
+    def download_failed(self, error: VodtenderError) -> Change:
+        if error.code == "disk_full":
+            return Change(self.at_rest())  # the worker waits for room; the VOD did nothing wrong
+        if isinstance(error, Locked) or error.code == "work_directory_busy":
+            return self.busy(error)
+        if isinstance(error, Rejected):
+            return Change(self.ended(Stage.FAILED, problem_text(error), error.code))
+        if isinstance(error, Transient):
+            return self.try_again(self.at_rest(), error, download=True)
+        return self.needs_something(self.at_rest(), error)
+
+    def upload_failed(self, error: VodtenderError, session_open: bool) -> Change:
+        if error.code in _FILE_ERRORS:
+            return self.file_gone(error.message)
+        if isinstance(error, Uncertain):
+            standing = replace(
+                self.standing,
+                stage=Stage.FINALIZING,
+                uncertain_since=self.standing.uncertain_since or self.now,
+            )
+            soon = self.now + _BUSY_WAIT
+            problem = problem_text(error)
+            return Change(self.waiting(standing, problem, "uncertain", Waiting.BACKOFF, soon))
+        if isinstance(error, Rejected):
+            ended = self.ended(Stage.FAILED, problem_text(error), error.code)
+            return Change(ended, forget_session=True)
+        standing = self.at_rest()
+        if standing.stage in (Stage.DOWNLOADED, Stage.UPLOADING):
+            standing = replace(
+                standing, stage=Stage.UPLOADING if session_open else Stage.DOWNLOADED
+            )
+        if isinstance(error, Transient):
+            change = self.try_again(standing, error, download=False)
+        else:
+            change = self.needs_something(standing, error)
+        if standing.stage is Stage.DOWNLOADED:
+            return replace(change, forget_session=True)
+        return change
+
+    def try_again(self, standing: Standing, error: Answer, *, download: bool) -> Change:
+        """A failure that passes by itself, or so one hopes; the breaker counts it."""
+        backoff = self.policy.download if download else self.policy.upload
+        failures = 1 + (standing.download_attempts if download else standing.upload_attempts)
+        gone_at = self.vod.vanishes_at
+        if download and gone_at is not None and self.now > gone_at + _AFTER_VANISHING:
+            why = f"{problem_text(error)} Twitch has deleted the VOD by now."
+            return Change(self.ended(Stage.FAILED, why, error.code), Signal.FAILURE)
+        standing = (
+            replace(standing, download_attempts=failures)
+            if download
+            else replace(standing, upload_attempts=failures)
+        )
+        reason = Waiting.BACKOFF if backoff.is_quick(failures) else Waiting.COOLDOWN
+        until = self.now + backoff.wait(failures, self.jitter)
+        waiting = self.waiting(standing, problem_text(error), error.code, reason, until)
+        return Change(waiting, Signal.FAILURE)
+
+    def needs_something(self, standing: Standing, error: VodtenderError) -> Change:
+        """A pause, a login, a setting: not this VOD's failure and not counted."""
+        until = self.now + self.policy.upload.cooldown
+        reason = Waiting.COOLDOWN
+        if isinstance(error, RateLimited):
+            until = max(error.until, self.now + timedelta(seconds=1))
+            reason = Waiting.BACKOFF if until - self.now <= _SHORT_PAUSE else Waiting.QUOTA
+            reason = Waiting.QUOTA if error.code == "quota" else reason
+        elif isinstance(error, (AuthExpired, CredentialsMissing)):
+            reason = Waiting.LOGIN
+        code = "login" if reason is Waiting.LOGIN else error.code
+        return Change(self.waiting(standing, problem_text(error), code, reason, until))
+
+    def busy(self, error: VodtenderError) -> Change:
+        soon = self.now + _BUSY_WAIT
+        problem = problem_text(error)
+        return Change(self.waiting(self.at_rest(), problem, "busy", Waiting.BACKOFF, soon))

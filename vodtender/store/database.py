@@ -1,0 +1,196 @@
+"""Connections to PostgreSQL, and its failures in our words.
+
+Nothing relies on session state, so that PgBouncer may stand between in transaction mode: no
+prepared statements, no session locks, settings only with SET LOCAL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.rows import DictRow, dict_row
+
+from vodtender.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+Connection = psycopg.Connection[DictRow]
+
+CHANNEL = "vodtender"
+"""On which NOTIFY says that there is something new to do."""
+
+_STATEMENT_TIMEOUT_SECONDS = 60
+_CONNECT_TIMEOUT_SECONDS = 10
+_KWARGS: dict[str, Any] = {
+    "row_factory": dict_row,
+    "prepare_threshold": None,
+    "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "application_name": "vodtender",
+}
+
+
+class Database:
+    """Transactions on one database. With `pool_size` threads share so many connections;
+    without, every transaction uses the same one (`first`, if given), for a command that does a
+    single thing.
+
+    `dsn` is asked anew for each connection, since the embedded server may move.
+    """
+
+    def __init__(
+        self,
+        dsn: Callable[[], str],
+        *,
+        pool_size: int | None = None,
+        idle: int = 1,
+        first: Connection | None = None,
+    ) -> None:
+        self._dsn = dsn
+        self._single = first
+        self._pool: ConnectionPool[Connection] | None = None
+        if pool_size is not None:
+            self._pool = _pool(dsn, pool_size, min(idle, pool_size))
+
+    @contextmanager
+    def transaction(
+        self, *, actor: str = "", timeout_seconds: float = _STATEMENT_TIMEOUT_SECONDS
+    ) -> Iterator[Connection]:
+        """One transaction. `actor` is noted in the history of the VODs it changes.
+
+        Raises:
+            DatabaseUnavailable: no connection, or it broke; whether a commit took effect is
+                then not known, so whatever is repeated must bear it.
+        """
+        with (
+            translated(),
+            self._connection() as connection,
+            connection.transaction(),
+        ):
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, true),"
+                " set_config('vodtender.actor', %s, true)",
+                (str(int(timeout_seconds * 1000)), actor),
+            )
+            yield connection
+
+    @property
+    def dsn(self) -> str:
+        """Where it is now; holds a password."""
+        return self._dsn()
+
+    def close(self) -> None:
+        """Ends all connections. Twice is once."""
+        if self._pool is not None:
+            self._pool.close(timeout=2)
+        if self._single is not None:
+            self._single.close()
+            self._single = None
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        if self._pool is not None:
+            with self._pool.connection() as connection:
+                yield connection
+            return
+        if self._single is None or self._single.closed:
+            self._single = connect(self._dsn(), autocommit=True)
+        yield self._single
+
+
+def connect(dsn: str, *, autocommit: bool = False) -> Connection:
+    """A connection of its own.
+
+    Raises:
+        DatabaseUnavailable: it cannot be had.
+    """
+    with translated():
+        return psycopg.connect(dsn, autocommit=autocommit, **_KWARGS)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Failures of the database or of the way to it become DatabaseUnavailable. Mistakes in
+    our statements do not: they are defects, and stay what they are."""
+    try:
+        yield
+    except psycopg.Error as error:
+        meaning = _meaning(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+_PASSING = (
+    pg.OperationalError,  # includes shutdowns, too many connections, deadlocks, cancelled
+    pg.InterfaceError,
+    pg.InternalError,
+)
+
+
+def _meaning(error: psycopg.Error) -> DatabaseUnavailable | None:
+    from psycopg_pool import PoolTimeout
+
+    if isinstance(error, PoolTimeout):
+        return DatabaseUnavailable("No database connection became free in time.", code="busy")
+    if isinstance(error, pg.ReadOnlySqlTransaction):
+        return DatabaseUnavailable(
+            "The database accepts no changes: it is a standby or set to read-only.",
+            hint="point DB_DSN at the primary",
+            code="read_only",
+        )
+    if isinstance(error, (pg.InvalidPassword, pg.InvalidAuthorizationSpecification)):
+        return DatabaseUnavailable(
+            f"The database refuses the login: {_said(error)}.",
+            hint="check DB_DSN and DB_PASSWORD",
+            code="login_refused",
+        )
+    if isinstance(error, pg.InvalidCatalogName):
+        return DatabaseUnavailable(
+            f"The server has no such database: {_said(error)}.",
+            hint="create it, or correct DB_DSN",
+            code="no_database",
+        )
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return DatabaseUnavailable(
+            "DB_DSN cannot be read as a connection string.",
+            hint="it should look like postgresql://vod@host:5432/vod",
+            code="dsn",
+        )
+    if isinstance(error, pg.DiskFull):
+        return DatabaseUnavailable("The database's disk is full.", code="database_disk_full")
+    if isinstance(error, _PASSING):
+        return DatabaseUnavailable(
+            f"The database cannot be reached: {_said(error)}.",
+            hint="check that it runs and that DB_DSN is right",
+        )
+    return None
+
+
+def _said(error: psycopg.Error) -> str:
+    """The first line of what the server or libpq says; neither ever repeats a password."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _pool(dsn: Callable[[], str], size: int, idle: int) -> ConnectionPool[Connection]:
+    from psycopg_pool import ConnectionPool
+
+    return ConnectionPool(
+        conninfo=dsn,
+        connection_class=psycopg.Connection[DictRow],
+        kwargs={**_KWARGS, "autocommit": True},
+        min_size=max(1, idle),
+        max_size=size,
+        timeout=15,
+        reconnect_timeout=1e9,
+        open=True,
+    )

@@ -1,0 +1,102 @@
+-- oldest program: 1
+-- Who works on what, and what keeps them from working.
+
+CREATE TABLE workers (
+    worker_id text PRIMARY KEY,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    directory_id text NOT NULL,
+    directory text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    heartbeat_at timestamptz NOT NULL DEFAULT now(),
+    draining boolean NOT NULL DEFAULT false,
+    disk_free_bytes bigint,
+    disk_total_bytes bigint,
+    -- Why this worker starts no downloads at the moment.
+    downloads_paused text
+) WITH (fillfactor = 50);
+
+-- What must be done by one worker at a time: discovery of a channel, pruning of a directory.
+CREATE TABLE leases (
+    name text PRIMARY KEY,
+    worker_id text NOT NULL,
+    claim bigint NOT NULL,
+    expires_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- What moves now.
+CREATE TABLE transfers (
+    vod_id bigint PRIMARY KEY REFERENCES vods ON DELETE CASCADE,
+    claim bigint NOT NULL,
+    direction text NOT NULL CHECK (direction IN ('download', 'upload')),
+    phase text NOT NULL,
+    bytes_done bigint NOT NULL DEFAULT 0,
+    bytes_total bigint,
+    bytes_per_second double precision,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+
+-- Distinct VODs that failed in each channel since its breaker was last closed.
+CREATE TABLE breaker_failures (
+    channel text NOT NULL,
+    vod_id bigint NOT NULL REFERENCES vods ON DELETE CASCADE,
+    direction text NOT NULL CHECK (direction IN ('download', 'upload')),
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (channel, vod_id)
+);
+
+-- What `kv` does not say of a breaker that is not closed.
+CREATE TABLE breakers (
+    channel text PRIMARY KEY,
+    direction text NOT NULL CHECK (direction IN ('download', 'upload')),
+    opener_vod_id bigint,
+    probe_vod_id bigint,
+    probe_claim bigint
+);
+
+-- Whoever closes a breaker, by command or by hand, also wipes what had opened it.
+CREATE FUNCTION follow_breaker() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    row kv := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+BEGIN
+    IF row.key = 'circuit_state' AND (TG_OP = 'DELETE' OR row.value = 'closed') THEN
+        DELETE FROM breaker_failures WHERE channel = row.channel;
+        DELETE FROM breakers WHERE channel = row.channel;
+    END IF;
+    NOTIFY vodtender;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER follow_breaker AFTER INSERT OR UPDATE OF value OR DELETE ON kv
+    FOR EACH ROW EXECUTE FUNCTION follow_breaker();
+
+CREATE TABLE channels (
+    channel text PRIMARY KEY,
+    user_id text,
+    listed_at timestamptz,
+    catalogued_at timestamptz,
+    problem text
+);
+
+-- Where the walk through a channel's older VODs stands.
+CREATE TABLE catalog_cursors (
+    channel text NOT NULL,
+    kind text NOT NULL,
+    cursor text,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (channel, kind)
+);
+
+CREATE TABLE audit (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL,
+    action text NOT NULL,
+    target text NOT NULL,
+    before jsonb,
+    after jsonb,
+    reason text
+);
+CREATE INDEX audit_by_target ON audit (target, id);
