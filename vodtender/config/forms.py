@@ -52,13 +52,17 @@ class Address(NamedTuple):
 # --- Text, choices, booleans ------------------------------------------------------------
 
 
-def _read_text(text: str) -> str:
+def read_text(text: str) -> str:
     if "\0" in text:
         raise ValueError("a NUL character is not allowed")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("expected UTF-8") from None
     return text
 
 
-TEXT = Form("text", _read_text, str)
+TEXT = Form("text", read_text, str)
 
 
 def choice(*known: str, aliases: dict[str, str] | None = None) -> Form[str]:

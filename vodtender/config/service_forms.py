@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
-from vodtender.config.forms import Form, listing
+from vodtender.config.forms import Form, listing, read_text
 from vodtender.errors import SettingsError
 from vodtender.model.video_metadata import PLACEHOLDERS, check_template
 
@@ -64,7 +64,7 @@ def template(setting: str) -> Form[str]:
     """Text with placeholders. `\\n` in it is a line break: an env file has no other way."""
 
     def read(text: str) -> str:
-        filled = text.replace("\\n", "\n")
+        filled = read_text(text).replace("\\n", "\n")
         try:
             check_template(setting, filled)
         except SettingsError as error:

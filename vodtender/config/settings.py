@@ -129,8 +129,10 @@ class Settings:
         "cookies.txt of a browser that is logged in",
         example="/run/cookies/twitch-cookies.txt",
     )
-    data_cleanup_max_age: timedelta = _download.setting(
-        MOMENT, "24h", "partial files that nobody works on are deleted at this age"
+    data_cleanup_max_age: timedelta | None = _download.setting(
+        limit(MOMENT),
+        "24h",
+        "partial files that nobody works on are deleted at this age; 0 is never",
     )
 
     circuit_failure_threshold: int = _breaker.setting(
@@ -204,7 +206,7 @@ class Settings:
         COUNT, "5", "uploads per Pacific day and project; 0 is none"
     )
     backfill_upload_daily_limit: int = _upload.setting(
-        COUNT, "5", "the same for VODs from before vodtender knew the channel"
+        COUNT, "5", "the same for VODs older than RETAIN_KEEP_NEWER_THAN_DAYS"
     )
     upload_spread: bool = _upload.setting(
         BOOLEAN, "0", "space a day's uploads instead of sending them at once"
