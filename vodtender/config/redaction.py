@@ -23,25 +23,31 @@ _NAMES = (
 )
 _PATTERNS = (
     # A scheme of the Authorization header; `oauth:` is how chat writes its password.
-    (re.compile(r"\b(Bearer|Basic|OAuth)\s+(?!\*)[A-Za-z0-9._~+/=-]{6,}", re.I), r"\1 " + MASK),
+    (re.compile(r"\b(Bearer)\s+(?!token|auth)[A-Za-z0-9._~+/=-]{6,}", re.I), r"\1 " + MASK),
+    (re.compile(r"\b(Basic|OAuth)\s+(?=\S*[0-9=])[A-Za-z0-9._~+/=-]{8,}", re.I), r"\1 " + MASK),
     (re.compile(r"\boauth:[A-Za-z0-9]{4,}", re.I), f"oauth:{MASK}"),
-    # name=value and "name": "value", as in forms, queries, command lines and JSON.
+    # name=value, as in forms, queries and command lines.
     (
         re.compile(
-            rf"(?<![A-Za-z0-9])((?:\\?[\"'])?(?:{_NAMES})(?:\\?[\"'])?\s*[=:]\s*)"
-            rf"(?:(\\?[\"']).*?\2|(?!(?:Bearer|Basic|OAuth)\b)[^\s&,;\"'}})\]]+)",
-            re.I | re.S,
+            rf"(?<![A-Za-z0-9])((?:{_NAMES})=)(?:([\"']).*?\2|[^\s&,;\"'}})\]]+)", re.I | re.S
         ),
         r"\1" + MASK,
     ),
+    # "name": "value", as in JSON (also within a JSON string) and in Python's dictionaries.
     (
         re.compile(
-            r"([?&](?:code|state|sig|nauth|nauthsig|key|X-Amz-[A-Za-z-]+)=)[^\s&#\"']+", re.I
+            rf"(\\?[\"'](?:{_NAMES})\\?[\"']\s*:\s*)(?:(\\?[\"']).*?\2|[^\s,}}]+)", re.I | re.S
         ),
         r"\1" + MASK,
     ),
-    (re.compile(r"(\s--?(?:video-)?password[= ])\S+", re.I), r"\1" + MASK),
-    (re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]*@", re.I), r"\1:" + MASK + "@"),
+    (re.compile(r"\b((?:Set-)?Cookie|Authorization):\s*[^\r\n]+", re.I), r"\1: " + MASK),
+    (
+        re.compile(r"([?&](?:code|state|sig|nauth|nauthsig|key|X-Amz-[a-z-]+)=)[^\s&#\"']+", re.I),
+        r"\1" + MASK,
+    ),
+    (re.compile(r"(?<!\S)(--?(?:video-)?password[= ])\S+", re.I), r"\1" + MASK),
+    (re.compile(r"\b(postgres(?:ql)?://[^\s:/@]*):\S*@", re.I), r"\1:" + MASK + "@"),
+    (re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]*@", re.I), r"\1:" + MASK + "@"),
 )
 
 _lock = threading.Lock()
