@@ -25,6 +25,7 @@ QUIET = ("-hide_banner", "-nostdin", "-v", "error")
 # Twitch's audio can begin late (a muted beginning): look far enough to find it. Costs nothing
 # where the streams are known at once.
 LOOK_FAR = ("-analyzeduration", "30000000", "-probesize", "67108864")
+_ANY_SOURCE = ("-safe", "0", "-protocol_whitelist", "file,pipe,fd")
 # No encoder's name and no time of making in the file: the same input gives the same bytes.
 TO_MP4 = ("-c", "copy", "-dn", "-sn", "-max_muxing_queue_size", "9999", "-fflags", "+bitexact")
 
@@ -54,7 +55,7 @@ def mux_command(binary: Path, *, container: str, source: str, target: str) -> li
 
     `container` is the input's format by ffmpeg's name: `mpegts`, `mov`, `concat`.
     """
-    wide = ("-safe", "0") if container == "concat" else LOOK_FAR
+    wide = _ANY_SOURCE if container == "concat" else LOOK_FAR
     read = ["-f", container, *wide, "-i", source]
     return [str(binary), *QUIET, "-y", *read, *TO_MP4, "-f", "mp4", target]
 
@@ -205,4 +206,5 @@ def _tail(stderr: bytes) -> str:
 
 
 def _quoted(path: Path) -> str:
+    """A path for a line of the concat demuxer's list, to be put between single quotes."""
     return str(path).replace("'", r"'\''")

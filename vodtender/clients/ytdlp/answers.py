@@ -33,19 +33,27 @@ COOKIES_HINT = "vodtender auth import cookies FILE"
 def meaning(error: BaseException, *, has_cookies: bool) -> VodtenderError:
     """The answer that an exception from yt-dlp, the network or the disk stands for."""
     for link in _chain(error):
-        if isinstance(link, VodtenderError):
-            return link
-        if isinstance(link, HTTPError):
-            return from_status(link, has_cookies=has_cookies)
-        if isinstance(link, RequestError):
-            return Transient(f"Twitch cannot be reached: {words(link)}", code="network")
-        if isinstance(link, OSError) and link.errno in _NO_ROOM:
-            return disk_full()
+        known = _known(link, has_cookies=has_cookies)
+        if known is not None:
+            return known
     if isinstance(error, (YoutubeDLError, OSError)):
         said = f"yt-dlp could not read the VOD: {words(error)}"
         return Transient(said, code="extraction_failed")
     said = f"The download stumbled over its own code: {type(error).__name__}: {error}"
     return Transient(said, code="child_failed")
+
+
+def _known(link: BaseException, *, has_cookies: bool) -> VodtenderError | None:
+    """What one exception of the chain stands for by itself, if anything."""
+    if isinstance(link, VodtenderError):
+        return link
+    if isinstance(link, HTTPError):
+        return from_status(link, has_cookies=has_cookies)
+    if isinstance(link, RequestError):
+        return Transient(f"Twitch cannot be reached: {words(link)}", code="network")
+    if isinstance(link, OSError) and link.errno in _NO_ROOM:
+        return disk_full()
+    return garbage("it is not JSON") if isinstance(link, json.JSONDecodeError) else None
 
 
 def from_status(error: HTTPError, *, has_cookies: bool) -> VodtenderError:
@@ -152,7 +160,8 @@ def _error_code(error: HTTPError) -> str:
 
 def words(error: BaseException) -> str:
     """What an exception says, fit for a message."""
-    text = str(getattr(error, "orig_msg", None) or error)
+    told = [getattr(link, "orig_msg", None) for link in _chain(error)]
+    text = next((one for one in told if isinstance(one, str)), str(error))
     # An address may carry a signed token in its query.
     bare = [word.partition("?")[0] if "://" in word else word for word in text.split()]
     return " ".join(bare)[:500]

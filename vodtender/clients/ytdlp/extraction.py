@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yt_dlp
 from yt_dlp.extractor.twitch import TwitchVideosIE, TwitchVodIE
 from yt_dlp.networking import Request
 from yt_dlp.utils import ExtractorError, unified_timestamp
 
-from vodtender.clients.ytdlp import answers
+from vodtender.clients.ytdlp import answers, arguments, cookies
 from vodtender.errors import Rejected, SettingsError, Transient, VodtenderError
 from vodtender.model import playlist
 
 _SOCKET_TIMEOUT_SECONDS = 20
 _LARGEST_PLAYLIST_BYTES = 64 << 20
 _FILTERS = {"archive": "archives", "highlight": "highlights", "upload": "uploads"}
-_BEING_RECORDED_MARK = "/404_processing_"
-"""In the thumbnail's address while Twitch has no picture yet (yt-dlp's twitch.py)."""
+
+_IN_ADDRESS = re.compile(r"://[^/@\s'\"]+@|\?[^\s'\"]+(?<=[=&])[^\s'\"]+")
 
 Log = Callable[[str, str], None]
 
@@ -88,14 +90,15 @@ class Twitch:
 
     def channel(self, channel: str, kind: str, limit: int | None) -> Iterator[dict[str, Any]]:
         """The channel's VODs of one kind, newest first. Raises an answer."""
-        url = f"https://www.twitch.tv/{channel}/videos?filter={_FILTERS[kind]}&sort=time"
+        page = f"https://www.twitch.tv/{quote(channel, safe='')}/videos"
+        url = f"{page}?filter={_FILTERS[kind]}&sort=time"
         with self._answering():
             # Unprocessed: the pages come one by one, as they are asked for.
             listing = self._ydl.extract_info(
                 url, download=False, process=False, ie_key="TwitchVideos"
             )
             for entry in islice(listing["entries"], limit):
-                yield _listed(entry, kind)
+                yield _listed(entry, channel.lower(), kind)
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
@@ -110,7 +113,7 @@ class Twitch:
 def _options(
     cookies_path: Path | None, extra_args: Sequence[str], verbose: bool, log: Log
 ) -> dict[str, Any]:
-    options = _parsed(extra_args)
+    options = arguments.options(extra_args)
     options |= {
         "format": options.get("format") or "best/best*",
         "compat_opts": {*(options.get("compat_opts") or ()), "no-certifi"},
@@ -130,35 +133,9 @@ def _options(
         "color": {"stdout": "never", "stderr": "never"},
     }
     if cookies_path is not None:
-        options["cookiefile"] = _private_copy(cookies_path)
+        # A copy in memory: yt-dlp rewrites the file that it is given.
+        options["cookiefile"] = io.StringIO(cookies.read(cookies_path).text)
     return options
-
-
-def _parsed(extra_args: Sequence[str]) -> dict[str, Any]:
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            options: dict[str, Any] = yt_dlp.parse_options(
-                ["--ignore-config", *extra_args]
-            ).ydl_opts
-    except SystemExit as error:
-        lines = said.getvalue().strip().splitlines() or ["yt-dlp did not say why"]
-        raise SettingsError(
-            f"YTDLP_ARGS is not usable: {lines[-1]}", hint="yt-dlp --help", code="ytdlp_args"
-        ) from error
-    return options
-
-
-def _private_copy(path: Path) -> io.StringIO:
-    """The cookies in memory: yt-dlp rewrites the file that it is given."""
-    try:
-        return io.StringIO(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"The cookies file {path} (YTDLP_COOKIES_PATH) cannot be read: {error}",
-            hint=answers.COOKIES_HINT,
-            code="cookies_unreadable",
-        ) from error
 
 
 class _Logger:
@@ -170,17 +147,22 @@ class _Logger:
 
     def debug(self, message: str) -> None:
         if self._verbose:
-            self._log("debug", message)
+            self._log("debug", _without_secrets(message))
 
     def info(self, message: str) -> None:
-        self._log("info", message)
+        self._log("info", _without_secrets(message))
 
     def warning(self, message: str) -> None:
-        self._log("warning", message)
+        self._log("warning", _without_secrets(message))
 
     def error(self, message: str) -> None:
         # The answer that follows says it in our words; this is for whoever digs deeper.
-        self._log("debug", message)
+        self._log("debug", _without_secrets(message))
+
+
+def _without_secrets(message: str) -> str:
+    """Addresses without user, password and query, which may hold a proxy's or Twitch's."""
+    return _IN_ADDRESS.sub(lambda found: "?…" if found[0].startswith("?") else "://", message)
 
 
 class _VodIE(TwitchVodIE):  # type: ignore[misc]
@@ -261,7 +243,7 @@ def _first_data(data: Any, what: str) -> dict[str, Any]:
 def _check_metadata(data: Any, vod_id: str) -> None:
     if not isinstance(data, list) or not all(isinstance(reply, dict) for reply in data):
         raise answers.garbage(f"the metadata of VOD {vod_id} is not a list of replies")
-    found = [(reply.get("data") or {}).get("video") for reply in data]
+    found = [reply["data"].get("video") for reply in data if isinstance(reply.get("data"), dict)]
     if any(isinstance(video, dict) for video in found):
         return
     if any(reply.get("errors") for reply in data) or not any("data" in reply for reply in data):
@@ -302,17 +284,14 @@ def _found(info: dict[str, Any], vod_id: str) -> FoundVod:
     )
 
 
-def _listed(entry: dict[str, Any], kind: str) -> dict[str, Any]:
-    thumbnail = entry.get("thumbnail")
-    is_live = None
-    if thumbnail:
-        is_live = kind == "archive" and _BEING_RECORDED_MARK in thumbnail
+def _listed(entry: dict[str, Any], channel: str, kind: str) -> dict[str, Any]:
+    """The fields of an `entry` line; `process.listed` reads them."""
     return {
         "id": str(entry["id"]).removeprefix("v"),
+        "channel": channel,
         "title": entry.get("title"),
         "duration_seconds": entry.get("duration"),
         "timestamp": entry.get("timestamp"),
-        "is_live": is_live,
-        "thumbnail": thumbnail,
+        "thumbnail": entry.get("thumbnail"),
         "kind": kind,
     }

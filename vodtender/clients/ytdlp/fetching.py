@@ -9,19 +9,21 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from vodtender.clients import ffmpeg
 from vodtender.clients.ytdlp import answers
 from vodtender.clients.ytdlp.extraction import FoundVod, Twitch
-from vodtender.clients.ytdlp.mux import Muxer
+from vodtender.clients.ytdlp.mux import MUX_PATTERN, Muxer
 from vodtender.clients.ytdlp.piece import PieceFetcher, RateLimit, Refused
 from vodtender.clients.ytdlp.pool import Gone, SegmentPool
 from vodtender.clients.ytdlp.wire import Speaker
 from vodtender.clients.ytdlp.workdir import Stored, WorkDirectory, sha256
 from vodtender.errors import Rejected, Transient, VodtenderError
 from vodtender.model import completeness
+from vodtender.model.discovery import LONE_WITNESS_DOUBTED_AFTER
 from vodtender.model.playlist import MediaPlaylist, Segment
 
 _BEAT_SECONDS = 0.5
@@ -45,6 +47,7 @@ class Fetch:
     speaker: Speaker
     phase: str = "extracting"
     _received_bytes: int = 0
+    _kept_bytes: int = 0
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _pool: SegmentPool | None = None
     _muxer: Muxer | None = None
@@ -54,13 +57,9 @@ class Fetch:
     def run(self) -> None:
         """Says exactly one `result` or raises an answer."""
         self._directory = WorkDirectory(Path(self.request["work_directory"]))
-        record = self._directory.finished()
-        if record is not None:
-            self.speaker.result("fetched", **record)
-            return
         with self._beating():
             try:
-                record = self._fetch()
+                record = self._finished() or self._fetch()
             except _StillRecording:
                 record = None
         if record is None:
@@ -68,11 +67,18 @@ class Fetch:
         else:
             self.speaker.result("fetched", **record)
 
+    def _finished(self) -> dict[str, Any] | None:
+        """What an earlier fetch has finished, if nobody has taken it from here."""
+        self.phase = "verifying"
+        record = self._directory.finished()
+        self.phase = "extracting"
+        return record
+
     def _fetch(self) -> dict[str, Any]:
         self._binary = ffmpeg.find()
         self._twitch = open_twitch(self.request, self.speaker)
         vod, playlist = self._find()
-        if self.request["max_size_bytes"] is not None and not self.request["allow_gaps"]:
+        if self.request["max_size_bytes"] is not None:
             self._warn_of_size(vod, playlist)
         self._check_length(vod, playlist)
         self.phase = "fetching"
@@ -86,10 +92,8 @@ class Fetch:
 
     def _find(self) -> tuple[FoundVod, MediaPlaylist]:
         vod = self._twitch.vod(self.request["vod_id"])
-        if vod.is_live:
-            raise _StillRecording
         playlist = self._twitch.media_playlist(vod)
-        if not playlist.ended:
+        if not playlist.ended or (vod.is_live and not _long_over(vod, datetime.now(UTC))):
             raise _StillRecording
         if playlist.encrypted:
             raise Rejected("The VOD's segments are encrypted.", code="encrypted")
@@ -128,14 +132,18 @@ class Fetch:
             self._directory,
             fetcher,
             self._renew,
+            self._count_kept,
             concurrency=self.request["concurrency"],
             max_size_bytes=self.request["max_size_bytes"],
+            takes_gaps=self.request["allow_gaps"],
         )
         inits = _Inits(self._directory, fetcher)
         self._muxer = Muxer(self._binary, self._directory.path, self._piece_of, inits.of)
         self._pool.start()
         try:
-            made = self._muxer.make(playlist.segments)
+            # With gaps it must be known beforehand which: a run that is gone whole has no pipe.
+            gaps = self._pool.gone() if self.request["allow_gaps"] else []
+            made = self._muxer.make(playlist.segments, {gap.segment.index for gap in gaps})
         except _GapFound:
             raise _segments_gone(self._pool.gone(), self.request["vod_id"]) from None
         except OSError as error:
@@ -144,14 +152,12 @@ class Fetch:
             self._pool.fail(_GapFound())  # nobody waits any more
         return made
 
-    def _piece_of(self, segment: Segment) -> Path | None:
+    def _piece_of(self, segment: Segment) -> Path:
         assert self._pool is not None
         outcome = self._pool.wait_for(segment.index)
-        if isinstance(outcome, Stored):
-            return self._directory.path / outcome.name
-        if not self.request["allow_gaps"]:
+        if isinstance(outcome, Gone):
             raise _GapFound
-        return None
+        return self._directory.path / outcome.name
 
     def _renew(self) -> MediaPlaylist:
         return self._find()[1]
@@ -159,6 +165,10 @@ class Fetch:
     def _count(self, size_bytes: int) -> None:
         with self._counting:
             self._received_bytes += size_bytes
+
+    def _count_kept(self, size_bytes: int) -> None:
+        with self._counting:
+            self._kept_bytes += size_bytes
 
     # --- verifying --------------------------------------------------------------------
 
@@ -262,7 +272,8 @@ class Fetch:
         fed = muxer.fed_bytes if muxer else 0
         self.speaker.progress(
             self.phase,
-            bytes_done=max(0, self._received_bytes),
+            bytes_done=max(0, self._received_bytes) + self._kept_bytes,
+            bytes_kept=self._kept_bytes,
             bytes_estimated=estimated,
             segments_done=done,
             segments_total=self._total,
@@ -273,7 +284,7 @@ class Fetch:
 
     def _size_of_output(self) -> int:
         size = 0
-        for path in self._directory.path.glob("mux-*"):
+        for path in self._directory.path.glob(MUX_PATTERN):
             try:
                 size += path.stat().st_size
             except FileNotFoundError:
@@ -297,24 +308,33 @@ class _Inits:
 
     directory: WorkDirectory
     fetcher: PieceFetcher
+    known: dict[str, Stored] = field(default_factory=dict)
 
     def of(self, segment: Segment) -> Path:
         key = segment.init_key
         assert key is not None
+        if key not in self.known:
+            self.known[key] = self.directory.kept(key) or self._fetched(segment, key)
+        return self.directory.path / self.known[key].name
+
+    def _fetched(self, segment: Segment, key: str) -> Stored:
         assert segment.init_url is not None
-        stored = self.directory.kept(key)
-        if stored is None:
-            try:
-                stored = self.fetcher.fetch(
-                    segment.init_url, key, segment.init_range, fragmented=True
-                )
-            except Refused as refused:
-                raise Rejected(
-                    f"Twitch does not hand out the init section of segment {segment.index} and "
-                    f"those after it (HTTP {refused.status}, {segment.bare_url}).",
-                    code="segments_gone",
-                ) from refused
-        return self.directory.path / stored.name
+        try:
+            return self.fetcher.fetch(segment.init_url, key, segment.init_range, fragmented=True)
+        except Refused as refused:
+            raise Rejected(
+                f"Twitch does not hand out the init section of segment {segment.index} and "
+                f"those after it (HTTP {refused.status}, {segment.bare_url}).",
+                code="segments_gone",
+            ) from refused
+
+
+def _long_over(vod: FoundVod, now: datetime) -> bool:
+    """Whether its end lies so far back that a picture's placeholder is no sign of life."""
+    if vod.timestamp is None or not vod.length_seconds:
+        return False
+    ended = datetime.fromtimestamp(vod.timestamp, UTC) + timedelta(seconds=vod.length_seconds)
+    return now - ended >= LONE_WITNESS_DOUBTED_AFTER
 
 
 def open_twitch(request: dict[str, Any], speaker: Speaker) -> Twitch:

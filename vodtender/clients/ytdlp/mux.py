@@ -1,8 +1,12 @@
 """Putting segments into one MP4 while later ones still come down: one pass over the disk.
 
-MPEG-TS segments, and the init section and fragments of one run of fragmented MP4, are simply
-one after the other ffmpeg's input. Where the init section changes, a new run begins; runs are
-made into files of their own and joined (yt-dlp's own downloader fails there, #10878).
+MPEG-TS segments, and the init section and fragments of fragmented MP4, are simply one after the
+other ffmpeg's input. Where the init section changes, or the timestamps start anew, a new *run*
+begins. One run goes through ffmpeg's standard input. Several go through a pipe each, which
+ffmpeg's concat demuxer reads in turn: it sets each run's timestamps behind the last one's (one
+stream with jumping timestamps comes out with holes, and yt-dlp's own downloader fails where the
+init section changes, #10878). All pipes end with this process, however it ends, and ffmpeg
+with them.
 """
 
 from __future__ import annotations
@@ -10,173 +14,221 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import IO
 
 from vodtender.clients import ffmpeg
 from vodtender.clients.ytdlp import answers
 from vodtender.errors import VodtenderError
 from vodtender.model.playlist import Segment
 
+MUX_PATTERN = "mux-*"
+"""What a muxer leaves in its directory while it works."""
 _PIPE_BYTES = 1 << 20
 _STDERR_LINES = 20
 _NEARLY_FULL_BYTES = 4 << 20
-_NO_SPACE_STATUSES = frozenset({228, 134, 229})
-"""ffmpeg ends with the low byte of -ENOSPC, -EDQUOT, -EFBIG , as the shell sees them."""
-
-PieceOf = Callable[[Segment], Path | None]
-"""Waits for a segment; its file, or None where a gap was accepted."""
+_NO_SPACE_STATUSES = frozenset({228, 134, 229, -signal.SIGXFSZ})
+"""ffmpeg ends with the low byte of -ENOSPC, -EDQUOT, -EFBIG, as the shell sees them; the last is
+the signal for a file beyond the process's limit."""
+_OTHER_DESCRIPTORS = 256
 
 
 @dataclass
 class Muxer:
-    """Makes one MP4 in `directory`. `fed_bytes` and `fed_segments` grow as it goes."""
+    """Makes one MP4 in `directory`. `fed_bytes` and `fed_segments` grow as it goes.
+
+    `piece_of` waits for a segment and gives its file; `init_of` the file of its init section.
+    """
 
     binary: Path
     directory: Path
-    piece_of: PieceOf
+    piece_of: Callable[[Segment], Path]
     init_of: Callable[[Segment], Path]
     fed_bytes: int = 0
     fed_segments: int = 0
 
-    def make(self, segments: tuple[Segment, ...]) -> Path:
-        """The MP4 of these segments. Raises what `piece_of` raises, or Transient."""
-        target = self._new("whole")
-        parts: list[Path] = []
+    def make(self, segments: Sequence[Segment], left_out: Collection[int] = ()) -> Path:
+        """The MP4 of these segments, but for those with the indexes in `left_out`.
+
+        At least one must remain. Raises what `piece_of` raises, or Transient.
+        """
+        # A name of this process only: the ffmpeg of a predecessor that was killed may still be
+        # closing its own file. And none that a search for *.mp4 finds.
+        target = self.directory / f"mux-{os.getpid()}.video"
+        runs = [
+            remaining
+            for run in _runs(segments)
+            if (remaining := [segment for segment in run if segment.index not in left_out])
+        ]
         try:
-            for number, run in enumerate(_runs(segments)):
-                part = self._new(f"run{number}")
-                if self._run(run, part):
-                    parts.append(part)
-            if len(parts) == 1:
-                os.replace(parts[0], target)
+            if len(runs) == 1:
+                self._feed_one(runs[0], target)
             else:
-                self._join(parts, target)
+                self._feed_many(runs, target)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
-        finally:
-            for part in parts:
-                part.unlink(missing_ok=True)
         return target
 
-    def _new(self, what: str) -> Path:
-        # A name of this process only: the ffmpeg of a predecessor that was killed may still be
-        # closing its own file.
-        return self.directory / f"mux-{os.getpid()}-{what}.mp4"
-
-    def _join(self, parts: list[Path], target: Path) -> None:
-        try:
-            ffmpeg.join(self.binary, parts, target)
-        except VodtenderError as error:
-            raise self._explained(error, 0) from error
-
-    def _run(self, run: list[Segment], part: Path) -> bool:
-        """Make one run's file; False when nothing of it is left."""
-        pieces = self._pieces(run)
-        first = next(pieces, None)
-        if first is None:
-            return False
+    def _feed_one(self, run: list[Segment], target: Path) -> None:
         container = "mpegts" if run[0].init_url is None else "mov"
         command = ffmpeg.mux_command(
-            self.binary, container=container, source="pipe:0", target=f"file:{part}"
+            self.binary, container=container, source="pipe:0", target=f"file:{target}"
+        )
+        reader, writer = os.pipe()
+        self._run(command, [run], [writer], [reader], stdin=reader)
+
+    def _feed_many(self, runs: list[list[Segment]], target: Path) -> None:
+        _allow_descriptors(2 * len(runs) + _OTHER_DESCRIPTORS)
+        pipes = [os.pipe() for _ in runs]
+        readers, writers = [reader for reader, _ in pipes], [writer for _, writer in pipes]
+        listing = self.directory / f"mux-{os.getpid()}.runs"
+        lines = [_listed(run, reader) for run, reader in zip(runs, readers, strict=True)]
+        listing.write_text("".join(["ffconcat version 1.0\n", *lines]), encoding="utf-8")
+        command = ffmpeg.mux_command(
+            self.binary, container="concat", source=f"file:{listing}", target=f"file:{target}"
         )
         try:
-            with _started(command) as (process, said):
-                assert process.stdin is not None
-                try:
-                    if run[0].init_url is not None:
-                        self._feed(self.init_of(run[0]), process.stdin)
-                    self._feed_piece(first, process.stdin)
-                    for piece in pieces:
-                        self._feed_piece(piece, process.stdin)
-                    process.stdin.close()
-                except BrokenPipeError:
-                    pass  # ffmpeg has ended early; its status says why
-                status = process.wait()
-            self._check(status, b"\n".join(said))
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        return True
+            self._run(command, runs, writers, readers, stdin=subprocess.DEVNULL)
+        finally:
+            listing.unlink(missing_ok=True)
+
+    def _run(
+        self,
+        command: list[str],
+        runs: list[list[Segment]],
+        writers: list[int],
+        readers: list[int],
+        *,
+        stdin: int,
+    ) -> None:
+        """Feed each run into its pipe, in turn. Closes all these pipes."""
+        with _closing(writers), _started(command, stdin, readers) as started:
+            try:
+                for run in runs:
+                    _widen(writers[0])
+                    for path in self._pieces(run):
+                        self._feed(path, writers[0])
+                    os.close(writers.pop(0))
+            except BrokenPipeError:
+                pass  # ffmpeg has ended early; its status says why
+            status = started.process.wait()
+        self._check(status, started.last_words)
 
     def _pieces(self, run: list[Segment]) -> Iterator[Path]:
-        for segment in run:
+        """The files of a run: its init section, if it has one, and its segments.
+
+        Counts a segment once it has been taken whole.
+        """
+        for place, segment in enumerate(run):
             piece = self.piece_of(segment)
-            if piece is not None:
-                yield piece
+            if place == 0 and segment.init_url is not None:
+                yield self.init_of(segment)
+            yield piece
+            self.fed_segments += 1
 
-    def _feed_piece(self, piece: Path, pipe: IO[bytes]) -> None:
-        self._feed(piece, pipe)
-        self.fed_segments += 1
-
-    def _feed(self, path: Path, pipe: IO[bytes]) -> None:
+    def _feed(self, path: Path, pipe: int) -> None:
         with path.open("rb", buffering=0) as file:
             while chunk := file.read(_PIPE_BYTES):
                 view = memoryview(chunk)
                 while view:
-                    written = pipe.write(view)
+                    written = os.write(pipe, view)
                     self.fed_bytes += written
                     view = view[written:]
 
     def _check(self, status: int, said: bytes) -> None:
-        if status:
-            raise self._explained(ffmpeg.failed("putting the VOD together", status, said), status)
-
-    def _explained(self, error: VodtenderError, status: int) -> VodtenderError:
-        """A failure for want of room, told from ffmpeg's status and the disk itself."""
+        """Raise what a status means; want of room is told by the status and the disk itself."""
+        if not status:
+            return
         free = shutil.disk_usage(self.directory).free
+        error: VodtenderError = ffmpeg.failed("putting the VOD together", status, said)
         if status in _NO_SPACE_STATUSES or free < _NEARLY_FULL_BYTES:
-            return answers.disk_full()
-        return error
+            error = answers.disk_full()
+        raise error
 
 
-def _runs(segments: tuple[Segment, ...]) -> Iterator[list[Segment]]:
-    """Segments that one ffmpeg can take in one go."""
+def _runs(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
+    """Segments that follow each other in time and share an init section."""
     number = 0
     numbered: list[tuple[int, Segment]] = []
     for before, segment in zip((None, *segments), segments, strict=False):
         if before is not None:
-            changed = before.init_key != segment.init_key
-            # A transport stream may jump in time; fragments that do are a run of their own.
-            jumps = segment.discontinuity and segment.init_url is not None
-            number += changed or jumps
+            number += segment.discontinuity or before.init_key != segment.init_key
         numbered.append((number, segment))
     for _, group in groupby(numbered, key=lambda item: item[0]):
         yield [segment for _, segment in group]
 
 
+def _listed(run: list[Segment], reader: int) -> str:
+    """A run's lines in the list for the concat demuxer."""
+    line = f"file 'pipe:{reader}'\n"
+    if run[0].init_url is None:
+        return line
+    # Of fragments that come through a pipe ffmpeg only knows how long the first one lasts.
+    seconds = sum(segment.duration_seconds for segment in run)
+    return f"{line}duration {seconds:.6f}\n"
+
+
+@dataclass
+class _Started:
+    process: subprocess.Popen[bytes]
+    last_words: bytes = b""
+    """Whole only when the context has been left."""
+
+
 @contextlib.contextmanager
-def _started(command: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], deque[bytes]]]:
-    """ffmpeg with an open input, and the last lines it says. Killed if the body fails."""
+def _started(command: list[str], stdin: int, readers: list[int]) -> Iterator[_Started]:
+    """A running ffmpeg that alone has the reading ends. Killed if the body fails."""
     said: deque[bytes] = deque(maxlen=_STDERR_LINES)
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-    )
-    assert process.stdin is not None
+    with _closing(readers):
+        process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=[] if stdin in readers else readers,
+        )
     assert process.stderr is not None
-    with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     listener = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
     listener.start()
+    started = _Started(process)
     try:
-        yield process, said
+        yield started
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
         listener.join()
         process.stderr.close()
+        started.last_words = b"".join(said)
+
+
+@contextlib.contextmanager
+def _closing(descriptors: list[int]) -> Iterator[None]:
+    """Close what is left in the list in the end."""
+    try:
+        yield
+    finally:
+        while descriptors:
+            os.close(descriptors.pop())
+
+
+def _allow_descriptors(count: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        enough = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+
+
+def _widen(pipe: int) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

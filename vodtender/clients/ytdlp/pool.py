@@ -47,14 +47,20 @@ class SegmentPool:
         directory: WorkDirectory,
         fetcher: PieceFetcher,
         renew: Callable[[], MediaPlaylist],
+        on_kept: Callable[[int], None],
         *,
         concurrency: int,
         max_size_bytes: int | None,
+        takes_gaps: bool,
     ) -> None:
         self._playlist = playlist
         self._directory = directory
         self._fetcher = fetcher
         self._renew = renew
+        self._on_kept = on_kept
+        # So many refusals and not one segment: no use in asking for thousands more.
+        patience = len(playlist.segments) if takes_gaps else _ALL_REFUSED
+        self._most_refused = min(patience, len(playlist.segments))
         self._concurrency = max(1, min(concurrency, len(playlist.segments)))
         self._max_size_bytes = max_size_bytes
         self._outcomes: list[Outcome | None] = [None] * len(playlist.segments)
@@ -129,7 +135,7 @@ class SegmentPool:
                 self._gone_count += 1
             self._changed.notify_all()
         self._check_size()
-        if self._stored_count == 0 and self._gone_count >= min(_ALL_REFUSED, len(self._outcomes)):
+        if self._stored_count == 0 and self._gone_count >= self._most_refused:
             raise Transient(
                 "Twitch's video server refuses every segment of the VOD "
                 f"({outcome if isinstance(outcome, Gone) else ''}).",
@@ -149,7 +155,7 @@ class SegmentPool:
     def _obtain(self, segment: Segment) -> Outcome:
         kept = self._directory.kept(segment.key)
         if kept is not None:
-            self._fetcher.on_bytes(kept.size_bytes)
+            self._on_kept(kept.size_bytes)
             return kept
         try:
             return self._fetch(segment)

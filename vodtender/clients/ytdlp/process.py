@@ -6,6 +6,8 @@ group, which is dead when the call returns, however it returns.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,10 +17,12 @@ from typing import Any
 from vodtender.clients.ytdlp.running import Child, Log, Watch
 from vodtender.clients.ytdlp.workdir import VIDEO_NAME
 from vodtender.errors import Transient
+from vodtender.model.discovery import KINDS, Kind, ListedVod, live_by_thumbnail, picture
 
 _LISTING_TIMEOUT = timedelta(minutes=10)
 _PROBE_TIMEOUT = timedelta(minutes=2)
 _QUIET = timedelta(minutes=2)
+_SPEED_SECONDS = 5.0
 NICENESS = 5
 
 
@@ -52,7 +56,8 @@ class FetchRequest:
 class FetchProgress:
     """How far a fetch is. `phase`: extracting, fetching, muxing, verifying.
 
-    `bytes_estimated` is the size of all segments, told from those that are there.
+    `bytes_estimated` is the size of all segments, told from those that are there;
+    `bytes_per_second` how fast the network brought them in the last few seconds.
     """
 
     phase: str
@@ -60,6 +65,7 @@ class FetchProgress:
     bytes_estimated: int | None
     segments_done: int
     segments_total: int
+    bytes_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +99,6 @@ class StillRecording:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedVod:
-    """One VOD of a channel's listing. `is_live` is None where Twitch does not let one tell."""
-
-    vod_id: str
-    kind: str
-    title: str
-    duration_seconds: float | None
-    started_at: datetime | None
-    is_live: bool | None
-    thumbnail_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class ProbedVod:
     """What one dry extraction found."""
 
@@ -134,8 +127,9 @@ def fetch(
             `vod_missing`, which wants a second witness.
         SettingsError: `ytdlp_args`, `format_unsupported`, `cookies_unreadable`,
             `ffmpeg_missing`.
+        Locked: another process is at it (code `work_directory_busy`).
         Transient: everything else. Codes to tell apart: `disk_full`, `timeout`, `stalled`,
-            `too_short`, `work_directory_busy`, `child_failed`.
+            `too_short`, `child_failed`.
     """
     asked: dict[str, Any] = {
         "mode": "fetch",
@@ -149,10 +143,11 @@ def fetch(
         **_common(request.cookies_path, request.extra_args, request.verbose),
     }
     watch = Watch(request.timeout, request.stall_timeout, should_stop)
+    speed = _Speed()
     with Child(asked, watch, on_log) as child:
         for line in child.lines():
             if line["type"] == "progress":
-                on_progress(_progress(line))
+                on_progress(_progress(line, speed))
             elif line["type"] == "result" and line["result"] == "still_recording":
                 return StillRecording()
             elif line["type"] == "result":
@@ -163,7 +158,7 @@ def fetch(
 def list_channel(
     channel: str,
     *,
-    kinds: Sequence[str],
+    kinds: Sequence[Kind],
     limit: int | None = None,
     cookies_path: Path | None = None,
     extra_args: Sequence[str] = (),
@@ -228,8 +223,24 @@ def _unfinished() -> Transient:
     return Transient("The download's process ended without a result.", code="child_failed")
 
 
-def _progress(line: dict[str, Any]) -> FetchProgress:
+class _Speed:
+    """Bytes a second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def after(self, received_bytes: int, now: float) -> float:
+        self._seen.append((now, received_bytes))
+        while len(self._seen) > 2 and now - self._seen[0][0] > _SPEED_SECONDS:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        return max(0.0, (received_bytes - before) / (now - since)) if now > since else 0.0
+
+
+def _progress(line: dict[str, Any], speed: _Speed) -> FetchProgress:
+    received = line["bytes_done"] - line["bytes_kept"]
     return FetchProgress(
+        bytes_per_second=speed.after(received, time.monotonic()),
         phase=line["phase"],
         bytes_done=line["bytes_done"],
         bytes_estimated=line["bytes_estimated"],
@@ -259,14 +270,18 @@ def _fetched(line: dict[str, Any], path: Path) -> FetchedVod:
 
 
 def _listed(line: dict[str, Any]) -> ListedVod:
+    kind = next(known for known in KINDS if known == line["kind"])
+    seconds = line["duration_seconds"]
     return ListedVod(
         vod_id=line["id"],
-        kind=line["kind"],
+        channel=line["channel"],
+        kind=kind,
         title=line["title"] or "",
-        duration_seconds=line["duration_seconds"],
+        url=f"https://www.twitch.tv/videos/{line['id']}",
         started_at=_time(line["timestamp"]),
-        is_live=line["is_live"],
-        thumbnail_url=line["thumbnail"],
+        duration_seconds=None if seconds is None else round(seconds),
+        live=live_by_thumbnail(kind, line["thumbnail"]),
+        thumbnail=picture(line["thumbnail"]),
     )
 
 

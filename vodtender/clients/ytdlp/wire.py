@@ -16,6 +16,7 @@ from typing import Any
 from vodtender.errors import (
     Answer,
     AuthExpired,
+    Locked,
     RateLimited,
     Rejected,
     SettingsError,
@@ -28,6 +29,7 @@ _KINDS: dict[str, type[VodtenderError]] = {
     "auth_expired": AuthExpired,
     "rejected": Rejected,
     "settings": SettingsError,
+    "locked": Locked,
 }
 
 

@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 import zlib
@@ -26,13 +27,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vodtender.errors import Transient
+from vodtender.errors import Locked
 
-VIDEO_NAME = "vod.mp4"
+VIDEO_NAME = "whole.video"
+"""An MP4, under a name that no search for finished files (*.mp4) finds."""
 _LOCK_NAME = "lock"
 _JOURNAL_NAME = "segments.jsonl"
 _FINISHED_NAME = "finished.json"
-_LOCK_WAIT_SECONDS = 5.0
+_LOCK_WAIT_SECONDS = 3.0
 _LOCK_POLL_SECONDS = 0.05
 _READ_BYTES = 1 << 20
 
@@ -51,7 +53,7 @@ class Stored:
 class WorkDirectory:
     """Opened by one process at a time; usable from all its threads.
 
-    Raises Transient(code="work_directory_busy") when another process works in it.
+    Raises Locked(code="work_directory_busy") when another process works in it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -174,20 +176,54 @@ def _name(key: str) -> str:
     return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.seg"
 
 
-def _locked(path: Path) -> int:
+def discard(path: Path) -> None:
+    """Remove a work directory with all that is in it. Nothing happens when there is none.
+
+    Raises Locked(code="work_directory_busy") when a process works in it.
+    """
+    if not path.is_dir():
+        return
+    descriptor = _locked(path / _LOCK_NAME, wait_seconds=0)
+    try:
+        # The lock's file last: whoever finds the directory half removed must not work in it.
+        for entry in path.iterdir():
+            if entry.name != _LOCK_NAME:
+                entry.unlink()
+        shutil.rmtree(path)
+    finally:
+        os.close(descriptor)
+
+
+def _busy(path: Path) -> Locked:
+    return Locked(
+        f"Another process is working in {path}: this VOD is being fetched already.",
+        hint="vodtender status",
+        code="work_directory_busy",
+    )
+
+
+def _locked(path: Path, wait_seconds: float = _LOCK_WAIT_SECONDS) -> int:
     """An open descriptor that holds the lock until this process ends, however it ends."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    deadline = time.monotonic() + _LOCK_WAIT_SECONDS
+    deadline = time.monotonic() + wait_seconds
     while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
+            if _is_still(path, descriptor):
+                return descriptor
+            os.close(descriptor)
+            path.parent.mkdir(parents=True, exist_ok=True)
         except BlockingIOError:
+            os.close(descriptor)
             # A predecessor that has lost its parent needs a moment to notice.
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                raise Transient(
-                    f"Another process is still working in {path.parent}.",
-                    code="work_directory_busy",
-                ) from None
+            if time.monotonic() >= deadline:
+                raise _busy(path.parent) from None
             time.sleep(_LOCK_POLL_SECONDS)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the locked file is the one of this name: it may have been discarded meanwhile."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
