@@ -75,7 +75,14 @@ def after(vod: Vod, outcome: o.Outcome, policy: Policy, now: datetime, jitter: f
     match outcome:
         case o.Fetched() | o.Adopted() | o.Recording() | o.Missing() | o.FileGone():
             return step.about_the_file(outcome)
-        case o.OnYouTube() | o.Absent() | o.Processed() | o.Processing() | o.Refused():
+        case (
+            o.OnYouTube()
+            | o.Absent()
+            | o.Unfinished()
+            | o.Processed()
+            | o.Processing()
+            | o.Refused()
+        ):
             return step.about_the_video(outcome)
         case o.Vanished():
             return step.vanished()
@@ -192,13 +199,16 @@ class _Step:
     # --- uploads ------------------------------------------------------------------------
 
     def about_the_video(
-        self, outcome: o.OnYouTube | o.Absent | o.Processed | o.Processing | o.Refused
+        self,
+        outcome: o.OnYouTube | o.Absent | o.Unfinished | o.Processed | o.Processing | o.Refused,
     ) -> Change:
         match outcome:
             case o.OnYouTube():
                 return self.on_youtube(outcome.video_id)
             case o.Absent():
                 return self.absent()
+            case o.Unfinished():
+                return Change(replace(self.standing, stage=Stage.UPLOADING, uncertain_since=None))
             case o.Processed():
                 done = replace(
                     self.standing, stage=Stage.PUBLISHED, upload_attempts=0, recheck=False

@@ -86,6 +86,11 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The upload's session is open and does not hold all bytes: it can go on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Processed:
     """YouTube has processed the video: it plays."""
 
@@ -119,6 +124,7 @@ Outcome = (
     | Adopted
     | OnYouTube
     | Absent
+    | Unfinished
     | Processed
     | Processing
     | Refused

@@ -129,49 +129,47 @@ def translated() -> Iterator[None]:
         raise meaning from error
 
 
-_PASSING = (
-    pg.OperationalError,  # includes shutdowns, too many connections, deadlocks, cancelled
-    pg.InterfaceError,
-    pg.InternalError,
+# sqlstate classes and errors, our code, what it means, what to do; the first that fits counts.
+_MEANINGS: tuple[tuple[tuple[type[Exception], ...], str, str, str], ...] = (
+    (
+        (pg.ReadOnlySqlTransaction,),
+        "read_only",
+        "The database accepts no changes: it is a standby or set to read-only",
+        "point DB_DSN at the primary",
+    ),
+    (
+        (pg.InvalidPassword, pg.InvalidAuthorizationSpecification),
+        "login_refused",
+        "The database refuses the login",
+        "check DB_DSN and DB_PASSWORD",
+    ),
+    (
+        (pg.InvalidCatalogName,),
+        "no_database",
+        "The server has no such database",
+        "create it, or correct DB_DSN",
+    ),
+    ((pg.DiskFull,), "database_disk_full", "The database's disk is full", "make room on it"),
+    (
+        # Includes shutdowns, too many connections, deadlocks and cancelled statements.
+        (pg.OperationalError, pg.InterfaceError, pg.InternalError),
+        "database_unavailable",
+        "The database cannot be reached",
+        "check that it runs and that DB_DSN is right",
+    ),
 )
 
 
 def _meaning(error: psycopg.Error) -> DatabaseUnavailable | None:
-    from psycopg_pool import PoolTimeout
-
-    if isinstance(error, PoolTimeout):
-        return DatabaseUnavailable("No database connection became free in time.", code="busy")
-    if isinstance(error, pg.ReadOnlySqlTransaction):
-        return DatabaseUnavailable(
-            "The database accepts no changes: it is a standby or set to read-only.",
-            hint="point DB_DSN at the primary",
-            code="read_only",
-        )
-    if isinstance(error, (pg.InvalidPassword, pg.InvalidAuthorizationSpecification)):
-        return DatabaseUnavailable(
-            f"The database refuses the login: {_said(error)}.",
-            hint="check DB_DSN and DB_PASSWORD",
-            code="login_refused",
-        )
-    if isinstance(error, pg.InvalidCatalogName):
-        return DatabaseUnavailable(
-            f"The server has no such database: {_said(error)}.",
-            hint="create it, or correct DB_DSN",
-            code="no_database",
-        )
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
         return DatabaseUnavailable(
             "DB_DSN cannot be read as a connection string.",
             hint="it should look like postgresql://vod@host:5432/vod",
             code="dsn",
         )
-    if isinstance(error, pg.DiskFull):
-        return DatabaseUnavailable("The database's disk is full.", code="database_disk_full")
-    if isinstance(error, _PASSING):
-        return DatabaseUnavailable(
-            f"The database cannot be reached: {_said(error)}.",
-            hint="check that it runs and that DB_DSN is right",
-        )
+    for kinds, code, meaning, hint in _MEANINGS:
+        if isinstance(error, kinds):
+            return DatabaseUnavailable(f"{meaning}: {_said(error)}.", hint=hint, code=code)
     return None
 
 

@@ -131,7 +131,7 @@ def _apply_next(connection: Connection, steps: Sequence[Migration]) -> str | Non
         if step is None:
             return None
         connection.execute(_HISTORY)
-        connection.execute(sql.SQL(step.statements))  # type: ignore[arg-type]
+        connection.execute(sql.SQL(step.statements))
         connection.execute(
             "INSERT INTO schema_migrations (version, name, oldest_program, applied_by)"
             " VALUES (%s, %s, %s, %s)",

@@ -84,6 +84,15 @@ CREATE INDEX vods_by_stream ON vods (stream_id) WHERE stream_id IS NOT NULL;
 CREATE INDEX vods_with_file ON vods (directory_id, downloaded_at)
     WHERE downloaded_path IS NOT NULL;
 
+-- Every channel of which there is a VOD or which a daemon has been told to watch.
+CREATE TABLE channels (
+    channel text PRIMARY KEY,
+    user_id text,
+    listed_at timestamptz,
+    catalogued_at timestamptz,
+    problem text
+);
+
 -- How many VODs each channel has in each state, as sums of changes: one row per statement and
 -- state, so that counting needs no scan and writers do not wait for each other. The daemon
 -- adds the rows up now and then.
@@ -96,6 +105,7 @@ CREATE TABLE vod_counts (
 CREATE FUNCTION count_vods() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
+        INSERT INTO channels SELECT DISTINCT channel FROM new_rows ON CONFLICT DO NOTHING;
         INSERT INTO vod_counts SELECT channel, state, count(*) FROM new_rows GROUP BY 1, 2;
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO vod_counts SELECT channel, state, -count(*) FROM old_rows GROUP BY 1, 2;
@@ -106,6 +116,9 @@ BEGIN
             UNION ALL
             SELECT channel, state, -1 FROM old_rows
         ) AS changes GROUP BY 1, 2 HAVING sum(n) <> 0;
+        IF FOUND THEN
+            INSERT INTO channels SELECT DISTINCT channel FROM new_rows ON CONFLICT DO NOTHING;
+        END IF;
     END IF;
     RETURN NULL;
 END $$;

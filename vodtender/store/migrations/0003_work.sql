@@ -64,6 +64,8 @@ BEGIN
     IF row.key = 'circuit_state' AND (TG_OP = 'DELETE' OR row.value = 'closed') THEN
         DELETE FROM breaker_failures WHERE channel = row.channel;
         DELETE FROM breakers WHERE channel = row.channel;
+    ELSIF row.key = 'circuit_failures' AND TG_OP = 'DELETE' THEN
+        DELETE FROM breaker_failures WHERE channel = row.channel;
     END IF;
     NOTIFY vodtender;
     RETURN NULL;
@@ -71,14 +73,6 @@ END $$;
 
 CREATE TRIGGER follow_breaker AFTER INSERT OR UPDATE OF value OR DELETE ON kv
     FOR EACH ROW EXECUTE FUNCTION follow_breaker();
-
-CREATE TABLE channels (
-    channel text PRIMARY KEY,
-    user_id text,
-    listed_at timestamptz,
-    catalogued_at timestamptz,
-    problem text
-);
 
 -- Where the walk through a channel's older VODs stands.
 CREATE TABLE catalog_cursors (

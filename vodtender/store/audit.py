@@ -1,0 +1,73 @@
+"""Who changed what, when and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from vodtender.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One change by a command, or one the daemon made that operators must be able to trace."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    before: Any
+    after: Any
+    reason: str | None
+
+
+def record(
+    connection: Connection,
+    *,
+    actor: str,
+    action: str,
+    target: str,
+    before: Any = None,
+    after: Any = None,
+    reason: str | None = None,
+) -> None:
+    """Writes one line, in the transaction that makes the change."""
+    connection.execute(
+        "INSERT INTO audit (actor, action, target, before, after, reason)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        (
+            actor,
+            action,
+            target,
+            None if before is None else Jsonb(before),
+            None if after is None else Jsonb(after),
+            reason,
+        ),
+    )
+
+
+def find(
+    connection: Connection,
+    *,
+    target: str | None = None,
+    action: str | None = None,
+    after: datetime | None = None,
+    limit: int = 50,
+) -> list[AuditLine]:
+    """The last lines that fit, newest first."""
+    with connection.cursor(row_factory=class_row(AuditLine)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, at, actor, action, target, before, after, reason FROM audit
+            WHERE (%(target)s::text IS NULL OR target = %(target)s)
+                AND (%(action)s::text IS NULL OR action = %(action)s)
+                AND (%(after)s::timestamptz IS NULL OR at > %(after)s)
+            ORDER BY id DESC LIMIT %(limit)s
+            """,
+            {"target": target, "action": action, "after": after, "limit": limit},
+        ).fetchall()

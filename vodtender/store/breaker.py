@@ -1,0 +1,188 @@
+"""Where the circuit breakers of all channels stand.
+
+The truth is in `kv` (`circuit_state`, `circuit_failures`, `circuit_open_until`), which
+operators read and edit; no rows there mean closed. `breaker_failures` holds which VODs have
+failed, `breakers` what `kv` does not say of one that is not closed; both are wiped by trigger
+when an operator closes it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from vodtender.model import breaker as decide
+from vodtender.model.breaker import Breaker, BreakerPolicy, Direction, State
+from vodtender.model.decision import Signal
+from vodtender.store.claims import Claim, clock
+from vodtender.store.database import Connection
+
+_STATE = "circuit_state"
+_FAILURES = "circuit_failures"
+_OPEN_UNTIL = "circuit_open_until"
+
+
+def all_breakers(connection: Connection) -> dict[str, Breaker]:
+    """Every channel's breaker of which anything is stored."""
+    rows = connection.execute(
+        """
+        SELECT channel, jsonb_object_agg(key, value) AS said,
+            max(breakers.direction) AS direction, max(breakers.opener_vod_id) AS opener
+        FROM kv LEFT JOIN breakers USING (channel)
+        WHERE key IN ('circuit_state', 'circuit_failures', 'circuit_open_until')
+        GROUP BY channel
+        """
+    )
+    return {row["channel"]: _read(row) for row in rows}
+
+
+def get(connection: Connection, channel: str) -> Breaker:
+    """One channel's breaker."""
+    return all_breakers(connection).get(channel) or Breaker(channel)
+
+
+def put(connection: Connection, breaker: Breaker) -> None:
+    """Stores a breaker as it is now."""
+    if breaker.state == "closed" and not breaker.failures:
+        connection.execute(
+            "DELETE FROM kv WHERE channel = %s AND key = ANY(%s)",
+            (breaker.channel, [_STATE, _FAILURES, _OPEN_UNTIL]),
+        )
+        connection.execute("DELETE FROM breaker_failures WHERE channel = %s", (breaker.channel,))
+        return
+    _set(connection, breaker.channel, _FAILURES, str(breaker.failures))
+    if breaker.state == "closed":
+        return
+    until = breaker.open_until
+    if until is not None:
+        text = until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        _set(connection, breaker.channel, _OPEN_UNTIL, text)
+    _set(connection, breaker.channel, _STATE, breaker.state)
+    connection.execute(
+        """
+        INSERT INTO breakers (channel, direction, opener_vod_id)
+        VALUES (%(channel)s, %(direction)s, %(opener)s)
+        ON CONFLICT (channel) DO UPDATE SET direction = excluded.direction,
+            opener_vod_id = excluded.opener_vod_id, probe_vod_id = NULL, probe_claim = NULL
+        """,
+        {
+            "channel": breaker.channel,
+            "direction": breaker.direction or "download",
+            "opener": breaker.opener_vod_id,
+        },
+    )
+
+
+def lock(connection: Connection, channel: str) -> None:
+    """One decision at a time about a channel's breaker, until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('breaker ' || %s))", (channel,))
+
+
+def begin_probe(connection: Connection, channel: str, claim: Claim) -> None:
+    """This claim is the one probe of a breaker whose rest is over."""
+    _set(connection, channel, _STATE, "half-open")
+    connection.execute(
+        """
+        INSERT INTO breakers (channel, direction, probe_vod_id, probe_claim)
+        VALUES (%(channel)s, 'download', %(vod_id)s, %(claim)s)
+        ON CONFLICT (channel) DO UPDATE SET
+            probe_vod_id = excluded.probe_vod_id, probe_claim = excluded.probe_claim
+        """,
+        {"channel": channel, "vod_id": claim.vod_id, "claim": claim.number},
+    )
+
+
+def probe_is_out(connection: Connection, channel: str) -> bool:
+    """Whether a probe is still being worked on. One whose worker died or that came to nothing
+    is not."""
+    row = connection.execute(
+        """
+        SELECT FROM breakers JOIN vods ON vods.id = probe_vod_id AND vods.claim = probe_claim
+        WHERE breakers.channel = %s AND vods.worker_id IS NOT NULL
+            AND vods.lease_expires_at > now()
+        """,
+        (channel,),
+    ).fetchone()
+    return row is not None
+
+
+def learn(
+    connection: Connection,
+    channel: str,
+    signal: Signal,
+    *,
+    direction: Direction,
+    vod_id: int,
+    policy: BreakerPolicy,
+) -> tuple[State, State]:
+    """What the breaker makes of an outcome; returns its state before and after."""
+    if signal is Signal.NOTHING:
+        return "closed", "closed"
+    lock(connection, channel)
+    before = get(connection, channel)
+    if signal is Signal.SUCCESS:
+        after = decide.after_success(before, direction)
+        if after != before or before.failures:
+            put(connection, after)
+        elif before.state == "closed":
+            connection.execute("DELETE FROM breaker_failures WHERE channel = %s", (channel,))
+        return before.state, after.state
+    counted = _count_failure(connection, before, direction, vod_id)
+    after = decide.after_failure(counted, direction, vod_id, policy, clock(connection))
+    put(connection, after)
+    return before.state, after.state
+
+
+def _count_failure(
+    connection: Connection, breaker: Breaker, direction: Direction, vod_id: int
+) -> Breaker:
+    connection.execute(
+        "INSERT INTO breaker_failures (channel, vod_id, direction) VALUES (%s, %s, %s)"
+        " ON CONFLICT (channel, vod_id) DO UPDATE SET at = now(), direction = excluded.direction",
+        (breaker.channel, vod_id, direction),
+    )
+    row = connection.execute(
+        "SELECT count(*) AS n FROM breaker_failures WHERE channel = %s", (breaker.channel,)
+    ).fetchone()
+    assert row is not None
+    return Breaker(
+        channel=breaker.channel,
+        state=breaker.state,
+        failures=row["n"],
+        open_until=breaker.open_until,
+        direction=breaker.direction,
+        opener_vod_id=breaker.opener_vod_id,
+    )
+
+
+def _set(connection: Connection, channel: str, key: str, value: str) -> None:
+    connection.execute(
+        """
+        INSERT INTO kv (channel, key, value) VALUES (%s, %s, %s)
+        ON CONFLICT (channel, key) DO UPDATE SET value = excluded.value, updated_at = now()
+        """,
+        (channel, key, value),
+    )
+
+
+def _read(row: dict[str, Any]) -> Breaker:
+    """Operators type into these rows, so anything may stand there."""
+    said: dict[str, str] = row["said"]
+    state = said.get(_STATE, "closed")
+    failures = said.get(_FAILURES, "0")
+    return Breaker(
+        channel=row["channel"],
+        state=state if state in decide.STATES else "closed",
+        failures=int(failures) if failures.isascii() and failures.isdigit() else 0,
+        open_until=_moment(said.get(_OPEN_UNTIL)),
+        direction=row["direction"],
+        opener_vod_id=row["opener"],
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,76 @@
+"""The channels, and where the walk through their older VODs stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from vodtender.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel. `problem` says why it could not be listed the last time."""
+
+    channel: str
+    user_id: str | None
+    listed_at: datetime | None
+    catalogued_at: datetime | None
+    problem: str | None
+
+
+def watch(connection: Connection, channels: Iterable[str]) -> None:
+    """Notes channels that a daemon is to list."""
+    for channel in sorted(channels):
+        connection.execute(
+            "INSERT INTO channels (channel) VALUES (%s) ON CONFLICT DO NOTHING", (channel,)
+        )
+
+
+def channels(connection: Connection) -> list[Channel]:
+    """All channels that are watched or have VODs."""
+    with connection.cursor(row_factory=class_row(Channel)) as cursor:
+        return cursor.execute(
+            "SELECT channel, user_id, listed_at, catalogued_at, problem FROM channels"
+            " ORDER BY channel"
+        ).fetchall()
+
+
+def listed(connection: Connection, channel: str, *, user_id: str | None, whole: bool) -> None:
+    """It was listed just now; with `whole` down to the oldest VOD that is wanted."""
+    connection.execute(
+        """
+        UPDATE channels SET listed_at = now(), problem = NULL,
+            user_id = coalesce(%(user_id)s, user_id),
+            catalogued_at = CASE WHEN %(whole)s THEN now() ELSE catalogued_at END
+        WHERE channel = %(channel)s
+        """,
+        {"channel": channel, "user_id": user_id, "whole": whole},
+    )
+
+
+def could_not_list(connection: Connection, channel: str, problem: str) -> None:
+    """Notes why."""
+    connection.execute("UPDATE channels SET problem = %s WHERE channel = %s", (problem, channel))
+
+
+def cursor_of(connection: Connection, channel: str, kind: str) -> str | None:
+    """Where an unfinished walk goes on; None: at the newest."""
+    row = connection.execute(
+        "SELECT cursor FROM catalog_cursors WHERE channel = %s AND kind = %s", (channel, kind)
+    ).fetchone()
+    return None if row is None else row["cursor"]
+
+
+def save_cursor(connection: Connection, channel: str, kind: str, cursor: str | None) -> None:
+    """To be called in the transaction that enters the rows before the cursor."""
+    connection.execute(
+        """
+        INSERT INTO catalog_cursors (channel, kind, cursor) VALUES (%s, %s, %s)
+        ON CONFLICT (channel, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = now()
+        """,
+        (channel, kind, cursor),
+    )

@@ -1,0 +1,310 @@
+"""Who works on which VOD: claims with an expiry, checked whenever something is written.
+
+A claim is a worker's name and a number that grows with each claim of the row. Time is the
+database's, so that workers with wrong clocks agree. A worker whose claim has ended, because it
+expired or because an operator edited the VOD, cannot write any more: the number differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from vodtender.errors import LeaseLost
+from vodtender.model.decision import Change
+from vodtender.model.vod import Stage, Vod
+from vodtender.store.database import Connection
+from vodtender.store.vods import COLUMNS
+
+DOWNLOADS = (Stage.QUEUED,)
+UPLOADS = (Stage.DOWNLOADED, Stage.UPLOADING)
+CHECKS = (Stage.FINALIZING, Stage.VERIFYING)
+
+_AWAY_SECONDS = 120
+"""So long after its last heartbeat a worker's directory counts as out of reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on one VOD."""
+
+    vod_id: int
+    worker_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the work in hand is, for `status`."""
+
+    direction: str
+    phase: str
+    bytes_done: int
+    bytes_total: int | None
+    bytes_per_second: float | None
+
+
+def clock(connection: Connection) -> datetime:
+    """The database's time."""
+    row = connection.execute("SELECT now() AS now").fetchone()
+    assert row is not None
+    now: datetime = row["now"]
+    return now
+
+
+def wake(connection: Connection) -> None:
+    """Puts back into the queue what has waited long enough and what its worker has lost."""
+    connection.execute(
+        """
+        UPDATE vods SET next_try_at = NULL, waiting_for = NULL WHERE id IN (
+            SELECT id FROM vods WHERE next_try_at <= now() FOR UPDATE SKIP LOCKED)
+        """
+    )
+    connection.execute(
+        """
+        UPDATE vods SET worker_id = NULL, lease_expires_at = NULL, claim = claim + 1,
+            stage = CASE stage WHEN 'downloading' THEN 'queued' ELSE stage END
+        WHERE id IN (
+            SELECT id FROM vods WHERE worker_id IS NOT NULL AND lease_expires_at < now()
+            FOR UPDATE SKIP LOCKED)
+        """
+    )
+
+
+_TO_DOWNLOAD = sql.SQL("stage = 'queued' AND worker_id IS NULL AND next_try_at IS NULL")
+_TO_UPLOAD = sql.SQL(
+    """stage IN ('downloaded', 'uploading', 'finalizing', 'verifying')
+        AND worker_id IS NULL AND next_try_at IS NULL AND NOT skip_upload
+        AND stage = ANY(%(stages)s)
+        AND (directory_id IS NULL OR directory_id = %(directory_id)s OR stage = 'verifying'
+            OR NOT EXISTS (
+                SELECT FROM workers WHERE workers.directory_id = vods.directory_id
+                AND heartbeat_at > now() - make_interval(secs => %(away)s)))"""
+)
+_CLAIM = """
+    WITH candidate AS (
+        SELECT found.id FROM unnest(%(channels)s::text[]) AS of (channel)
+        CROSS JOIN LATERAL (
+            SELECT id, priority, {second} AS urgency FROM vods
+            WHERE vods.channel = of.channel AND {eligible}
+                AND id IS DISTINCT FROM %(not_this)s
+            ORDER BY priority DESC, {second}, id LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) AS found
+        ORDER BY found.priority DESC, found.urgency, found.id LIMIT 1
+    )
+    UPDATE vods SET worker_id = %(worker_id)s, claim = claim + 1, cancel_reason = NULL,
+        stage = CASE stage WHEN 'queued' THEN 'downloading' ELSE stage END,
+        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
+    FROM candidate WHERE vods.id = candidate.id
+    RETURNING {columns}
+"""
+
+
+def take(
+    connection: Connection,
+    stages: Sequence[Stage],
+    *,
+    worker_id: str,
+    directory_id: str,
+    lease_seconds: float,
+    channels: Sequence[str],
+    not_this: int | None = None,
+) -> Vod | None:
+    """Claims the next VOD of these channels in one of these stages, if there is one.
+
+    Downloads: the highest priority first, then what vanishes from Twitch soonest. Uploads:
+    the oldest stream first, and those whose file lies in the worker's own directory or in one
+    that nobody serves any more. `not_this` is left out.
+    """
+    downloading = tuple(stages) == DOWNLOADS
+    second = sql.Identifier("vods", "vanishes_at" if downloading else "date")
+    query = sql.SQL(_CLAIM).format(
+        eligible=_TO_DOWNLOAD if downloading else _TO_UPLOAD,
+        second=second,
+        columns=sql.SQL(", ").join(sql.Identifier("vods", name) for name in COLUMNS),
+    )
+    parameters = {
+        "channels": list(channels),
+        "worker_id": worker_id,
+        "directory_id": directory_id,
+        "lease_seconds": lease_seconds,
+        "stages": [str(stage) for stage in stages],
+        "away": _AWAY_SECONDS,
+        "not_this": not_this,
+    }
+    with connection.cursor(row_factory=class_row(Vod)) as cursor:
+        return cursor.execute(query, parameters).fetchone()
+
+
+def has_any(connection: Connection, stages: Sequence[Stage], channel: str) -> bool:
+    """Whether a channel has VODs in one of these stages, whoever works on them."""
+    row = connection.execute(
+        "SELECT FROM vods WHERE channel = %s AND stage = ANY(%s) AND NOT skip_upload LIMIT 1",
+        (channel, [str(stage) for stage in stages]),
+    ).fetchone()
+    return row is not None
+
+
+def renew(
+    connection: Connection, claim: Claim, lease_seconds: float, progress: Progress | None
+) -> str | None:
+    """A heartbeat. Returns why the work is to be cancelled, if it is.
+
+    Raises:
+        LeaseLost: somebody else has it by now.
+    """
+    row = connection.execute(
+        """
+        UPDATE vods SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
+        WHERE id = %(id)s AND worker_id = %(worker_id)s AND claim = %(claim)s
+        RETURNING cancel_reason
+        """,
+        {"lease_seconds": lease_seconds, **_named(claim)},
+    ).fetchone()
+    if row is None:
+        raise _lost(claim)
+    if progress is not None:
+        _show(connection, claim, progress)
+    reason: str | None = row["cancel_reason"]
+    return reason
+
+
+def hold(connection: Connection, claim: Claim) -> None:
+    """Makes sure, until the transaction ends, that the claim is still good.
+
+    Raises:
+        LeaseLost: it is not.
+    """
+    row = connection.execute(
+        "SELECT FROM vods WHERE id = %(id)s AND worker_id = %(worker_id)s AND claim = %(claim)s"
+        " FOR UPDATE",
+        _named(claim),
+    ).fetchone()
+    if row is None:
+        raise _lost(claim)
+
+
+def advance(connection: Connection, claim: Claim, to: Stage) -> None:
+    """The work goes on in another stage; the claim stays. Raises LeaseLost."""
+    hold(connection, claim)
+    connection.execute("UPDATE vods SET stage = %s WHERE id = %s", (to, claim.vod_id))
+
+
+def settle(connection: Connection, claim: Claim, came_from: Stage, change: Change) -> None:
+    """Stores what came of the work and ends the claim.
+
+    Raises:
+        LeaseLost: somebody else has it by now; nothing is stored.
+    """
+    standing = change.standing
+    values: dict[str, Any] = {
+        "stage": standing.stage,
+        "problem": standing.problem,
+        "problem_code": standing.problem_code,
+        "waiting_for": standing.waiting_for,
+        "next_try_at": standing.next_try_at,
+        "download_attempts": standing.download_attempts,
+        "upload_attempts": standing.upload_attempts,
+        "missing_since": standing.missing_since,
+        "uncertain_since": standing.uncertain_since,
+        "video_id": standing.video_id,
+        "recheck": standing.recheck,
+        "worker_id": None,
+        "lease_expires_at": None,
+        "cancel_reason": None,
+        **_file_values(change),
+    }
+    assignments: list[sql.Composable] = [
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values
+    ]
+    if change.file is not None:
+        assignments += [sql.SQL("downloaded_at = now()"), sql.SQL("file_removed_at = NULL")]
+    if standing.stage is Stage.PUBLISHED:
+        assignments.append(sql.SQL("published_at = now()"))
+    query = sql.SQL(
+        "UPDATE vods SET {} WHERE id = %(id)s AND worker_id = %(held_by)s"
+        " AND claim = %(claim)s AND stage = %(came_from)s RETURNING id"
+    ).format(sql.SQL(", ").join(assignments))
+    own = _named(claim)
+    row = connection.execute(
+        query,
+        {
+            **values,
+            "id": own["id"],
+            "held_by": own["worker_id"],
+            "claim": own["claim"],
+            "came_from": came_from,
+        },
+    ).fetchone()
+    if row is None:
+        raise _lost(claim)
+    connection.execute("DELETE FROM transfers WHERE vod_id = %s", (claim.vod_id,))
+    if change.forget_session:
+        connection.execute("DELETE FROM uploads WHERE vod_id = %s", (claim.vod_id,))
+
+
+def release_all(connection: Connection, worker_id: str) -> int:
+    """Gives back whatever a worker that is gone, or going, still holds. Returns how many."""
+    return connection.execute(
+        """
+        UPDATE vods SET worker_id = NULL, lease_expires_at = NULL, claim = claim + 1,
+            stage = CASE stage WHEN 'downloading' THEN 'queued' ELSE stage END
+        WHERE worker_id = %s
+        """,
+        (worker_id,),
+    ).rowcount
+
+
+def _file_values(change: Change) -> dict[str, Any]:
+    if change.file is not None:
+        file = change.file
+        return {
+            "downloaded_path": file.path,
+            "directory_id": file.directory_id,
+            "file_size_bytes": file.size_bytes,
+            "file_sha256": file.sha256,
+            "file_seconds": file.seconds,
+            "muted_segments": file.muted_segments,
+            "gaps": list(file.gaps),
+        }
+    if change.forget_file:
+        return {"downloaded_path": None, "directory_id": None}
+    return {}
+
+
+def _show(connection: Connection, claim: Claim, progress: Progress) -> None:
+    connection.execute(
+        """
+        INSERT INTO transfers
+            (vod_id, claim, direction, phase, bytes_done, bytes_total, bytes_per_second)
+        VALUES (%(id)s, %(claim)s, %(direction)s, %(phase)s, %(done)s, %(total)s, %(speed)s)
+        ON CONFLICT (vod_id) DO UPDATE SET
+            started_at = CASE WHEN transfers.claim = excluded.claim
+                AND transfers.direction = excluded.direction
+                THEN transfers.started_at ELSE now() END,
+            claim = excluded.claim, direction = excluded.direction, phase = excluded.phase,
+            bytes_done = excluded.bytes_done, bytes_total = excluded.bytes_total,
+            bytes_per_second = excluded.bytes_per_second, updated_at = now()
+        """,
+        {
+            **_named(claim),
+            "direction": progress.direction,
+            "phase": progress.phase,
+            "done": progress.bytes_done,
+            "total": progress.bytes_total,
+            "speed": progress.bytes_per_second,
+        },
+    )
+
+
+def _named(claim: Claim) -> dict[str, Any]:
+    return {"id": claim.vod_id, "worker_id": claim.worker_id, "claim": claim.number}
+
+
+def _lost(claim: Claim) -> LeaseLost:
+    return LeaseLost(f"The claim {claim.number} on VOD row {claim.vod_id} has ended.")

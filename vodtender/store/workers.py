@@ -1,0 +1,99 @@
+"""The daemons that work on this database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from vodtender.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One running daemon, as it last reported."""
+
+    worker_id: str
+    host: str
+    pid: int
+    version: str
+    directory_id: str
+    directory: str
+    started_at: datetime
+    heartbeat_at: datetime
+    draining: bool
+    disk_free_bytes: int | None
+    disk_total_bytes: int | None
+    downloads_paused: str | None
+    seconds_since_heartbeat: float
+
+
+def register(
+    connection: Connection,
+    *,
+    worker_id: str,
+    host: str,
+    pid: int,
+    version: str,
+    directory_id: str,
+    directory: str,
+) -> None:
+    """A daemon has started; those that were not heard of for days are forgotten."""
+    connection.execute("DELETE FROM workers WHERE heartbeat_at < now() - interval '7 days'")
+    connection.execute(
+        """
+        INSERT INTO workers (worker_id, host, pid, version, directory_id, directory)
+        VALUES (%s, %s, %s, %s, %s, %s)
+        """,
+        (worker_id, host, pid, version, directory_id, directory),
+    )
+
+
+def heartbeat(
+    connection: Connection,
+    worker_id: str,
+    *,
+    disk_free_bytes: int,
+    disk_total_bytes: int,
+    downloads_paused: str | None,
+) -> bool:
+    """Reports that it lives; returns whether it is to take nothing new."""
+    row = connection.execute(
+        """
+        UPDATE workers SET heartbeat_at = now(), disk_free_bytes = %s, disk_total_bytes = %s,
+            downloads_paused = %s
+        WHERE worker_id = %s RETURNING draining
+        """,
+        (disk_free_bytes, disk_total_bytes, downloads_paused, worker_id),
+    ).fetchone()
+    return row is not None and row["draining"]
+
+
+def remove(connection: Connection, worker_id: str) -> None:
+    """It has ended, or is known to be dead."""
+    connection.execute("DELETE FROM workers WHERE worker_id = %s", (worker_id,))
+
+
+def find(connection: Connection, *, heard_within_seconds: float | None = None) -> list[Worker]:
+    """The known daemons, those heard of last first."""
+    with connection.cursor(row_factory=class_row(Worker)) as cursor:
+        return cursor.execute(
+            """
+            SELECT *, extract(epoch FROM now() - heartbeat_at)::float8
+                AS seconds_since_heartbeat
+            FROM workers
+            WHERE %(within)s::float8 IS NULL
+                OR heartbeat_at > now() - make_interval(secs => %(within)s)
+            ORDER BY heartbeat_at DESC, worker_id
+            """,
+            {"within": heard_within_seconds},
+        ).fetchall()
+
+
+def set_draining(connection: Connection, worker_id: str | None) -> int:
+    """Tells one daemon, or all, to take nothing new. Returns how many were told."""
+    return connection.execute(
+        "UPDATE workers SET draining = true WHERE %(id)s::text IS NULL OR worker_id = %(id)s",
+        {"id": worker_id},
+    ).rowcount
