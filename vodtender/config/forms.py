@@ -128,7 +128,7 @@ _DURATION_UNITS = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
 }
-_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
+_NUMBER = r"[0-9]{1,20}(?:\.[0-9]{1,6})?"
 _DURATION_PART = re.compile(rf"({_NUMBER})\s*(ms|[wdhms])\s*")
 _DURATION_EXAMPLES = "a duration such as 90s, 5m, 1h30m or 14d"
 

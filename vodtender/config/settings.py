@@ -54,13 +54,15 @@ class Settings:
         service_forms.CHANNELS, "", "more channels, with commas"
     )
     twitch_client_id: str | None = _twitch.optional(
-        TOKEN, "of the application at dev.twitch.tv; without it yt-dlp lists VODs", example="abc123"
+        TOKEN, "application at dev.twitch.tv; without it yt-dlp lists the VODs", example="abc123"
     )
     twitch_client_secret: str | None = _twitch.optional(
-        TOKEN, "of the same application", example="", secret=True
+        TOKEN, "secret of the same application", example="", secret=True
     )
     twitch_redirect_uri: str | None = _twitch.optional(
-        REDIRECT, "as registered with the application", example="http://localhost:8085/"
+        REDIRECT,
+        "redirect address, as registered with the application",
+        example="http://localhost:8085/",
     )
     twitch_scopes: tuple[str, ...] = _twitch.setting(
         SCOPES, "chat:read chat:edit", "what auth login twitch asks for"
@@ -149,13 +151,15 @@ class Settings:
         BOOLEAN, "older name of YT_ENABLED", example="1"
     )
     yt_client_id: str | None = _youtube.optional(
-        TOKEN, "of the OAuth client at console.cloud.google.com", example="123-abc.apps.example"
+        TOKEN, "OAuth client at console.cloud.google.com", example="123-abc.apps.example"
     )
     yt_client_secret: str | None = _youtube.optional(
-        TOKEN, "of the same client", example="", secret=True
+        TOKEN, "secret of the same client", example="", secret=True
     )
     yt_redirect_uri: str | None = _youtube.optional(
-        REDIRECT, "as registered with the client", example="http://localhost:8085/"
+        REDIRECT,
+        "redirect address, as registered with the client",
+        example="http://localhost:8085/",
     )
     yt_scopes: tuple[str, ...] = _youtube.setting(
         SCOPES, "https://www.googleapis.com/auth/youtube", "what auth login youtube asks for"

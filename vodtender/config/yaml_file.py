@@ -78,7 +78,7 @@ def _tree(path: Path, text: str) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         # What is quoted may be a value: `DB_PASSWORD: *abc` is an alias that does not exist.
-        what = re.sub(r"'[^']{2,}'", "'…'", error.problem or error.context or "")
+        what = re.sub(r"'[\w!.-]{2,}'", "'…'", error.problem or error.context or "")
         raise ValueError(f"{path}:{line}: not YAML: {what}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
