@@ -31,26 +31,26 @@ Configure = Callable[..., io.StringIO]
 def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
     """Sends the log to a buffer; afterwards logging is as it was."""
     root, ours = logging.getLogger(), logging.getLogger("vodtender")
-    before = (root.level, ours.level, list(root.handlers))
-    # The test runner's own handlers raise on what ours has to bear.
-    root.handlers[:] = []
+    before = (root.level, ours.level)
     monkeypatch.setattr(redaction, "_hidden", ())
 
     def configured(level: str = "info", format: str = "text", stream: Any = None) -> io.StringIO:
         buffer = stream if stream is not None else io.StringIO()
+        # The test runner's own handlers raise on what ours has to bear.
+        root.handlers[:] = []
         log.configure(level, format, buffer, lambda: NOW)
         return buffer
 
     yield configured
     root.setLevel(before[0])
     ours.setLevel(before[1])
-    root.handlers[:] = before[2]
+    root.handlers[:] = [one for one in root.handlers if not isinstance(one, log._Handler)]
 
 
 def raised(error: Exception) -> Exception:
     """The same error with a traceback."""
     try:
-        raise error
+        raise error  # noqa: TRY301 - for its traceback
     except Exception as caught:
         return caught
 
