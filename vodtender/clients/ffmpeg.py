@@ -60,6 +60,12 @@ def mux_command(binary: Path, *, container: str, source: str, target: str) -> li
     return [str(binary), *QUIET, "-y", *read, *TO_MP4, "-f", "mp4", target]
 
 
+def convert_command(binary: Path) -> list[str]:
+    """The command that makes a transport stream of the fragmented MP4 on its standard input."""
+    read = ["-f", "mov", *LOOK_FAR, "-i", "pipe:0"]
+    return [str(binary), *QUIET, *read, "-map", "0", *TO_MP4, "-f", "mpegts", "pipe:1"]
+
+
 def remux(binary: Path, source: Path, target: Path, *, container: str) -> None:
     """Copy the streams of a file into an MP4. Raises Transient(code="mux_failed")."""
     command = mux_command(binary, container=container, source=str(source), target=str(target))

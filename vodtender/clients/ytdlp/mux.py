@@ -111,17 +111,43 @@ class Muxer:
         stdin: int,
     ) -> None:
         """Feed each run into its pipe, in turn. Closes all these pipes."""
+        converts = len({run[0].init_key for run in runs}) > 1
         with _closing(writers), _started(command, stdin, readers) as started:
             try:
                 for run in runs:
-                    _widen(writers[0])
-                    for path in self._pieces(run):
-                        self._feed(path, writers[0])
+                    feed = self._feed_converted if converts else self._feed_run
+                    feed(run, writers[0])
                     os.close(writers.pop(0))
             except BrokenPipeError:
                 pass  # ffmpeg has ended early; its status says why
             status = started.process.wait()
         self._check(status, started.last_words)
+
+    def _feed_converted(self, run: list[Segment], writer: int) -> None:
+        """Feed a run as a transport stream, which has the decoder's settings in it.
+
+        In fragmented MP4 they are in the init section only, and the MP4 keeps only the first.
+        AV1 has them in its key frames, and a transport stream cannot hold it.
+        """
+        if run[0].init_url is None or b"av01" in self.init_of(run[0]).read_bytes():
+            self._feed_run(run, writer)
+            return
+        reader, own_writer = os.pipe()
+        command = ffmpeg.convert_command(self.binary)
+        with (
+            _closing([own_writer]) as mine,
+            _started(command, reader, [reader], stdout=writer) as started,
+        ):
+            with contextlib.suppress(BrokenPipeError):
+                self._feed_run(run, own_writer)
+            os.close(mine.pop())
+            status = started.process.wait()
+        self._check(status, started.last_words)
+
+    def _feed_run(self, run: list[Segment], writer: int) -> None:
+        _widen(writer)
+        for path in self._pieces(run):
+            self._feed(path, writer)
 
     def _pieces(self, run: list[Segment]) -> Iterator[Path]:
         """The files of a run: its init section, if it has one, and its segments.
@@ -185,14 +211,16 @@ class _Started:
 
 
 @contextlib.contextmanager
-def _started(command: list[str], stdin: int, readers: list[int]) -> Iterator[_Started]:
+def _started(
+    command: list[str], stdin: int, readers: list[int], stdout: int = subprocess.DEVNULL
+) -> Iterator[_Started]:
     """A running ffmpeg that alone has the reading ends. Killed if the body fails."""
     said: deque[bytes] = deque(maxlen=_STDERR_LINES)
     with _closing(readers):
         process = subprocess.Popen(
             command,
             stdin=stdin,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             bufsize=0,
             pass_fds=[] if stdin in readers else readers,
@@ -213,10 +241,10 @@ def _started(command: list[str], stdin: int, readers: list[int]) -> Iterator[_St
 
 
 @contextlib.contextmanager
-def _closing(descriptors: list[int]) -> Iterator[None]:
+def _closing(descriptors: list[int]) -> Iterator[list[int]]:
     """Close what is left in the list in the end."""
     try:
-        yield
+        yield descriptors
     finally:
         while descriptors:
             os.close(descriptors.pop())

@@ -93,8 +93,12 @@ class SegmentPool:
         return [self.wait_for(index) for index in range(len(self._outcomes))]
 
     def gone(self) -> list[Gone]:
-        """Every segment that is gone, once all the others are there."""
-        return [outcome for outcome in self.wait_for_all() if isinstance(outcome, Gone)]
+        """Every segment that is gone, once all the others are there. Raises when all are."""
+        outcomes = self.wait_for_all()
+        gone = [outcome for outcome in outcomes if isinstance(outcome, Gone)]
+        if len(gone) == len(outcomes):
+            raise _all_refused(gone[0])
+        return gone
 
     def estimated_bytes(self) -> int | None:
         """The size of all segments, told from those that are there."""
@@ -135,12 +139,9 @@ class SegmentPool:
                 self._gone_count += 1
             self._changed.notify_all()
         self._check_size()
-        if self._stored_count == 0 and self._gone_count >= self._most_refused:
-            raise Transient(
-                "Twitch's video server refuses every segment of the VOD "
-                f"({outcome if isinstance(outcome, Gone) else ''}).",
-                code="segments_refused",
-            )
+        refused = isinstance(outcome, Gone) and self._stored_count == 0
+        if refused and self._gone_count >= self._most_refused:
+            raise _all_refused(outcome)
 
     def _check_size(self) -> None:
         largest = self._max_size_bytes
@@ -189,6 +190,13 @@ class SegmentPool:
                 playlist = self._renew()
                 self._renewed = {new.key: new for new in playlist.segments}
         return self._renewed.get(segment.key)
+
+
+def _all_refused(outcome: Outcome) -> VodtenderError:
+    return Transient(
+        f"Twitch's video server refuses every segment of the VOD so far: {outcome}.",
+        code="segments_refused",
+    )
 
 
 def too_large(size_bytes: int, largest_bytes: int) -> VodtenderError:
