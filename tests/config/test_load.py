@@ -74,6 +74,16 @@ def test_an_empty_value_is_no_value(write: Write) -> None:
     assert settings.yt_language is None
 
 
+def test_a_working_directory_that_cannot_be_looked_into_has_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.stat", refuse)
+    assert config_file({}, None) is None
+
+
 def test_which_file_is_read(tmp_path: Path) -> None:
     here, named, given = Path("vodtender.yaml"), tmp_path / "named.yaml", tmp_path / "given.yaml"
     assert config_file({}, None) is None
@@ -295,6 +305,11 @@ def test_no_message_repeats_a_secret(environ: dict[str, str]) -> None:
     said = problems(environ)
     assert "topsecret" not in said
     assert next(iter(environ)) in said or "LOG_LEVEL" in said
+
+
+def test_an_address_without_a_password_is_no_secret() -> None:
+    load({"DB_DSN": "postgresql://vod@h/vod"}, None)
+    assert redaction.redact("to postgresql://vod@h/vod") == "to postgresql://vod@h/vod"
 
 
 def test_every_secret_is_hidden_from_then_on() -> None:

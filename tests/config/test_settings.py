@@ -46,6 +46,8 @@ def test_templates_start_as_the_model_has_them() -> None:
     assert settings.yt_title_template == presentation.title_template
     assert settings.yt_description_template == presentation.description_template
     assert settings.yt_category_id == presentation.category_id
+    assert settings.presentation == presentation
+    assert Settings(yt_tags=("a",), yt_language="en").presentation.tags == ("a",)
 
 
 def test_every_field_is_declared_and_every_default_survives_the_way_to_text() -> None:

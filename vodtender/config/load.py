@@ -85,8 +85,9 @@ def config_file(environ: Mapping[str, str], config_path: Path | None) -> Path | 
     if config_path is not None:
         return config_path
     if named := environ.get(CONFIG_VARIABLE, "").strip():
-        return Path(named).expanduser()
-    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+        return Path(os.path.expanduser(named))
+    # Unlike Path.exists, this raises nothing where the working directory may not be searched.
+    return DEFAULT_FILE if os.path.exists(DEFAULT_FILE) else None
 
 
 def _unknown_keys(entries: Mapping[str, Entry]) -> list[str]:
@@ -131,7 +132,7 @@ def _follow(name: str, entry: Entry, found: _Findings) -> None:
     if not isinstance(entry.value, str):
         found.problems.append(f"{entry.origin}: {variable}: expected a path")
         return
-    path = Path(entry.value.strip()).expanduser()
+    path = Path(os.path.expanduser(entry.value.strip()))
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_SECRET_BYTES + 1)
@@ -155,10 +156,9 @@ def _parse(found: _Findings) -> None:
     # All secrets are known before the first message is made: one may stand in another's value.
     for name, entry in found.entries.items():
         if DECLARED[name].secret and isinstance(entry.value, str):
-            hide(entry.value)
-            if name == "DB_DSN":
-                for password in dsn_passwords(entry.value):
-                    hide(password)
+            of_dsn = dsn_passwords(entry.value) if name == "DB_DSN" else (entry.value,)
+            for secret in of_dsn:
+                hide(secret)
     for name, entry in found.entries.items():
         declared = DECLARED[name]
         try:

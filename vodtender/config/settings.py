@@ -303,6 +303,19 @@ class Settings:
         """DB_MAX_IDLE_CONNS, never more than may be open (as the Go system does it)."""
         return min(self.db_max_idle_conns, self.db_max_open_conns)
 
+    @property
+    def presentation(self) -> Presentation:
+        """How videos are presented, as the model takes it."""
+        return Presentation(
+            title_template=self.yt_title_template,
+            description_template=self.yt_description_template,
+            privacy=self.yt_privacy,
+            category_id=self.yt_category_id,
+            tags=self.yt_tags,
+            language=self.yt_language,
+            recording_date=self.yt_recording_date,
+        )
+
     def youtube_account(self, channel: str) -> str:
         """The name of the YouTube account that a channel's VODs go to."""
         return dict(self.yt_channel_accounts).get(channel.lower(), DEFAULT_ACCOUNT)
