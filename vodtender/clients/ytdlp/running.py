@@ -54,7 +54,7 @@ class Child:
 
     def __enter__(self) -> Child:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "vodtender.clients.ytdlp.child"],
+            [sys.executable, "-P", "-m", "vodtender.clients.ytdlp.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
