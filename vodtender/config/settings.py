@@ -17,12 +17,13 @@ from pathlib import Path
 
 from vodtender.config import forms, service_forms
 from vodtender.config.declaration import Declared, Group, declared
-from vodtender.config.forms import BOOLEAN, PATH, TEXT, Address, integer, limit, listing, size
+from vodtender.config.forms import BOOLEAN, PATH, TEXT, Address, listing
+from vodtender.config.quantities import RATE, duration, integer, limit, size
 from vodtender.config.service_forms import REDIRECT, SCOPES, TOKEN
 from vodtender.model.video_metadata import PLACEHOLDERS, Presentation
 
-MOMENT = forms.duration(minimum=timedelta(milliseconds=1))
-LENGTH = forms.duration()
+MOMENT = duration(minimum=timedelta(milliseconds=1))
+LENGTH = duration()
 COUNT = integer()
 ONE_OR_MORE = integer(minimum=1)
 
@@ -105,7 +106,7 @@ class Settings:
         MOMENT, "600s", "longest pause between tries"
     )
     download_rate_limit: int | None = _download.optional(
-        limit(forms.RATE), "bytes per second for all downloads of a daemon", example="4M"
+        limit(RATE), "bytes per second for all downloads of a daemon", example="4M"
     )
     download_timeout: timedelta | None = _download.optional(
         limit(MOMENT), "longest time that one download may take", example="12h"
