@@ -78,17 +78,19 @@ def lock(connection: Connection, channel: str) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('breaker ' || %s))", (channel,))
 
 
-def begin_probe(connection: Connection, channel: str, claim: Claim) -> None:
-    """This claim is the one probe of a breaker whose rest is over."""
+def begin_probe(connection: Connection, channel: str, claim: Claim, direction: Direction) -> None:
+    """This claim is the one probe of a breaker whose rest is over; a success of its direction
+    will close it."""
     _set(connection, channel, _STATE, "half-open")
     connection.execute(
         """
         INSERT INTO breakers (channel, direction, probe_vod_id, probe_claim)
-        VALUES (%(channel)s, 'download', %(vod_id)s, %(claim)s)
+        VALUES (%(channel)s, %(direction)s, %(vod_id)s, %(claim)s)
         ON CONFLICT (channel) DO UPDATE SET
+            direction = excluded.direction,
             probe_vod_id = excluded.probe_vod_id, probe_claim = excluded.probe_claim
         """,
-        {"channel": channel, "vod_id": claim.vod_id, "claim": claim.number},
+        {"channel": channel, "direction": direction, "vod_id": claim.vod_id, "claim": claim.number},
     )
 
 

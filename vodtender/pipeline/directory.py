@@ -1,0 +1,193 @@
+"""DATA_DIR: where finished files lie, and where work in progress does.
+
+    DATA_DIR/<title-slug>_<vod_id>.mp4   finished files, and nothing else that ends so
+    DATA_DIR/in-progress/<vod_id>/       segments and half files
+    DATA_DIR/postgres/                   the embedded database
+    DATA_DIR/.vodtender-id               the directory's own id, noted with every file
+
+The id tells whether a file that the database knows lies here, whatever the directory is called
+today and wherever it is mounted.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from vodtender.errors import SettingsError
+from vodtender.model.slug import file_name
+from vodtender.model.vod import Vod
+
+_ID_NAME = ".vodtender-id"
+_WORK_NAME = "in-progress"
+_WORKERS_NAME = "workers"
+POSTGRES_NAME = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much a disk holds."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """One DATA_DIR. `id` is the same for everybody who mounts it."""
+
+    root: Path
+    id: str
+
+    def work(self, twitch_vod_id: str) -> Path:
+        """Where one VOD's download is put together."""
+        return self.root / _WORK_NAME / twitch_vod_id
+
+    def works(self) -> Iterator[Path]:
+        """All work directories there are."""
+        try:
+            yield from sorted(p for p in (self.root / _WORK_NAME).iterdir() if p.name.isdigit())
+        except FileNotFoundError:
+            return
+
+    def room(self) -> Room:
+        """The disk's free and total bytes, as an ordinary user has them."""
+        usage = shutil.disk_usage(self.root)
+        return Room(usage.free, usage.total)
+
+    def holds(self, vod: Vod) -> bool:
+        """Whether the file that the database knows of lies in this directory."""
+        return vod.downloaded_path is not None and vod.directory_id == self.id
+
+    def file_of(self, vod: Vod) -> Path:
+        """Where the recorded file should be: its name counts, the directory may have moved."""
+        assert vod.downloaded_path is not None
+        return self.root / Path(vod.downloaded_path).name
+
+    def target(self, vod: Vod) -> Path:
+        """Where a new file goes."""
+        return self.root / file_name(vod.title, vod.twitch_vod_id)
+
+    def place(self, made: Path, vod: Vod) -> Path:
+        """Moves a verified file to its place and sets its time to now. Earlier files of the
+        same VOD go: exactly one carries its id."""
+        target = self.target(vod)
+        os.utime(made)
+        os.replace(made, target)
+        _sync(self.root)
+        for earlier in self.root.glob(f"*_{vod.twitch_vod_id}.mp4"):
+            if earlier != target:
+                earlier.unlink(missing_ok=True)
+        return target
+
+    def register(self, worker_id: str) -> int:
+        """Locks a file of this worker's name for as long as the process lives, so that others
+        on the same machine see at once when it has died. Returns the descriptor to keep."""
+        path = self._workers() / worker_id
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return descriptor
+
+    def is_dead(self, worker_id: str) -> bool:
+        """Whether a worker that registered here is known to have ended. A worker of another
+        machine is never known to."""
+        path = self._workers() / worker_id
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def unregister(self, worker_id: str) -> None:
+        """Removes what `register` made."""
+        (self._workers() / worker_id).unlink(missing_ok=True)
+
+    def _workers(self) -> Path:
+        directory = self.root / _WORK_NAME / _WORKERS_NAME
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+
+def open_directory(root: Path) -> DataDirectory:
+    """Makes DATA_DIR if need be, and makes sure that it can be written.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    root = root.absolute()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        return DataDirectory(root, _id_of(root))
+    except OSError as error:
+        meaning = "is full" if error.errno == errno.ENOSPC else "cannot be written"
+        raise SettingsError(
+            f"DATA_DIR {root} {meaning}: {error.strerror}",
+            hint="set DATA_DIR to a directory that this user can write",
+            code="data_dir",
+        ) from error
+
+
+def _id_of(root: Path) -> str:
+    path = root / _ID_NAME
+    for _ in range(100):
+        try:
+            found = path.read_text(encoding="ascii", errors="replace").strip()
+        except FileNotFoundError:
+            found = ""
+        if found:
+            _probe(root)
+            return found
+        temporary = root / f"{_ID_NAME}.{uuid4().hex}"
+        temporary.write_text(f"{uuid4()}\n", encoding="ascii")
+        try:
+            # Unlike a rename, a link fails when another process was faster.
+            os.link(temporary, path)
+        except FileExistsError:
+            if not path.stat().st_size:
+                path.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
+    raise SettingsError(f"{path} cannot be made", code="data_dir")
+
+
+def _probe(root: Path) -> None:
+    """Raises OSError when nothing can be written. A full disk is another matter: uploads and
+    pruning go on, and they make room."""
+    probe = root / f"{_ID_NAME}.{uuid4().hex}"
+    try:
+        probe.touch()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def age_seconds(path: Path) -> float:
+    """Since when nothing in a directory has changed; 0 if it is gone."""
+    try:
+        newest = max([path.stat().st_mtime, *(p.stat().st_mtime for p in path.iterdir())])
+    except FileNotFoundError:
+        return 0.0
+    return max(0.0, time.time() - newest)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

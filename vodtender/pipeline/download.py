@@ -1,0 +1,211 @@
+"""A VOD's way from Twitch to the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vodtender import log, metrics
+from vodtender.clients.ytdlp.process import (
+    FetchedVod,
+    FetchProgress,
+    FetchRequest,
+    StillRecording,
+    fetch,
+)
+from vodtender.clients.ytdlp.workdir import discard
+from vodtender.errors import Locked, Rejected, VodtenderError
+from vodtender.model.outcome import (
+    Adopted,
+    Failed,
+    Fetched,
+    Missing,
+    OnYouTube,
+    Outcome,
+    Recording,
+)
+from vodtender.model.vod import FileRecord, Vod
+from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.published import published_video
+from vodtender.pipeline.work import Lane, Result
+from vodtender.pipeline.workplace import Workplace
+from vodtender.store import claims, vods
+from vodtender.store.claims import Progress
+
+_log = log.get("download")
+
+
+def download(place: Workplace, hold: Hold) -> Result:
+    """Fetches one VOD, unless YouTube or the disk has it already."""
+    found = _spared(place, hold.vod)
+    if found is not None:
+        return Result(found)
+    metrics.downloads_started.inc()
+    began = time.monotonic()
+    _log.info("download started", vod=hold.vod.twitch_vod_id, channel=hold.vod.channel)
+    watch = _Watch(hold)
+    try:
+        fetched = fetch(
+            _request(place, hold.vod),
+            on_progress=watch.note,
+            should_stop=hold.should_stop,
+            on_log=lambda level, text: _child_says(hold.vod, level, text),
+        )
+    except VodtenderError as error:
+        return Result(_failed(place, hold.vod, error, watch))
+    if isinstance(fetched, StillRecording):
+        return Result(Recording())
+    place.room.fitted(hold.vod.twitch_vod_id)
+    _learn_names(place, hold, fetched)
+    metrics.downloads_succeeded.inc()
+    metrics.download_seconds.observe(time.monotonic() - began)
+    return _fetched(place, hold.vod, fetched)
+
+
+LANE = Lane("download", "download", claims.DOWNLOADS, guarded=True, work=download)
+
+
+def _spared(place: Workplace, vod: Vod) -> Outcome | None:
+    """What makes a download needless: the video on YouTube, or the file on the disk."""
+    if vod.recheck or vod.video_id is not None:
+        video_id = published_video(place, vod)
+        if video_id is not None:
+            return OnYouTube(video_id)
+    if vod.recheck and place.directory.holds(vod) and _is_unharmed(place, vod):
+        return Adopted()
+    return None
+
+
+def _is_unharmed(place: Workplace, vod: Vod) -> bool:
+    path = place.directory.file_of(vod)
+    try:
+        if path.stat().st_size != vod.file_size_bytes:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == vod.file_sha256
+    except OSError:
+        return False
+
+
+def _request(place: Workplace, vod: Vod) -> FetchRequest:
+    settings = place.settings
+    return FetchRequest(
+        vod_id=vod.twitch_vod_id,
+        work_directory=place.directory.work(vod.twitch_vod_id),
+        concurrency=settings.download_segment_concurrency,
+        rate_limit_bytes_per_second=settings.download_rate_limit,
+        max_size_bytes=settings.download_max_size,
+        timeout=settings.download_timeout,
+        stall_timeout=settings.download_stall_timeout,
+        cookies_path=settings.ytdlp_cookies_path,
+        extra_args=settings.ytdlp_args,
+        verbose=settings.ytdlp_verbose,
+        allow_gaps=vod.allow_gaps,
+        reserve_bytes=settings.disk_reserve,
+    )
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Turns the child's progress into what `status` shows."""
+
+    hold: Hold
+    last: FetchProgress | None = None
+
+    def note(self, progress: FetchProgress) -> None:
+        self.last = progress
+        self.hold.report(
+            Progress(
+                "download",
+                progress.phase,
+                progress.bytes_done,
+                progress.bytes_estimated,
+                progress.bytes_per_second,
+            )
+        )
+
+
+def _failed(place: Workplace, vod: Vod, error: VodtenderError, watch: _Watch) -> Outcome:
+    if isinstance(error, Rejected) and error.code == "vod_missing":
+        return Missing(error.message, confirmed=place.is_gone(vod.twitch_vod_id))
+    if error.code == "disk_full":
+        estimated = watch.last.bytes_estimated if watch.last else None
+        there = _size(place.directory.work(vod.twitch_vod_id))
+        place.room.did_not_fit(vod.twitch_vod_id, max(0, 2 * (estimated or 0) - there))
+        make_room(place, vod.twitch_vod_id)
+    elif not isinstance(error, Locked) and error.code not in ("stopped", "work_directory_busy"):
+        metrics.downloads_failed.inc()
+    return Failed(error)
+
+
+def make_room(place: Workplace, except_for: str) -> None:
+    """The disk is full: half downloads of other VODs that nobody works on here are given up."""
+    for path in place.directory.works():
+        if path.name == except_for:
+            continue
+        try:
+            discard(path)
+            _log.warning("partial download removed, the disk is full", vod=path.name)
+        except (Locked, OSError):
+            continue
+
+
+def _fetched(place: Workplace, vod: Vod, fetched: FetchedVod) -> Result:
+    named = replace(vod, title=vod.title or fetched.title)
+    target = place.directory.target(named)
+    file = FileRecord(
+        path=str(target),
+        directory_id=place.directory.id,
+        size_bytes=fetched.size_bytes,
+        sha256=fetched.sha256,
+        seconds=fetched.duration_seconds,
+        muted_segments=fetched.muted_segments,
+        gaps=fetched.gaps,
+    )
+    if fetched.muted_segments:
+        _log.info("Twitch muted parts", vod=vod.twitch_vod_id, segments=fetched.muted_segments)
+    return Result(
+        Fetched(file),
+        place_file=lambda: place.directory.place(fetched.path, named),
+        afterwards=lambda: drop_work(place, vod),
+    )
+
+
+def drop_work(place: Workplace, vod: Vod) -> None:
+    """Removes a VOD's work directory, unless somebody works in it again."""
+    try:
+        discard(place.directory.work(vod.twitch_vod_id))
+    except (Locked, OSError) as error:
+        _log.debug("work directory stays", vod=vod.twitch_vod_id, why=str(error))
+
+
+def _learn_names(place: Workplace, hold: Hold, fetched: FetchedVod) -> None:
+    """A VOD that was added by its number has neither title nor channel yet."""
+    vod = hold.vod
+    if vod.channel and vod.title and vod.date:
+        return
+    with place.database.transaction() as connection:
+        claims.hold(connection, hold.claim)
+        vods.describe(
+            connection,
+            vod,
+            channel=(fetched.uploader_id or "").lower(),
+            title=fetched.title,
+            date=fetched.started_at,
+            duration_seconds=round(fetched.length_seconds or fetched.duration_seconds),
+        )
+
+
+def _child_says(vod: Vod, level: str, text: str) -> None:
+    speaker = log.get("yt-dlp").bind(vod=vod.twitch_vod_id)
+    say = {"debug": speaker.debug, "warning": speaker.warning, "error": speaker.error}
+    say.get(level, speaker.info)(f"yt-dlp: {text}")
+
+
+def _size(directory: Path) -> int:
+    try:
+        return sum(path.stat().st_size for path in directory.iterdir())
+    except OSError:
+        return 0

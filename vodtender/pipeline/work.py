@@ -1,0 +1,251 @@
+"""One piece of work: claim a VOD, do what its stage asks for, store what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vodtender import log, metrics
+from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, Transient, VodtenderError
+from vodtender.model import decision
+from vodtender.model.breaker import Breaker, Direction
+from vodtender.model.decision import Change
+from vodtender.model.outcome import Cancelled, Failed, Interrupted, Outcome
+from vodtender.model.vod import Stage, Vod
+from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.workplace import Workplace
+from vodtender.store import audit, breaker, catalog, claims, pause, uploads
+from vodtender.store.claims import Claim
+from vodtender.store.database import Connection
+
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An outcome; what has to happen in the transaction that stores it, while the claim is
+    sure to be ours; and what may happen once it is stored."""
+
+    outcome: Outcome
+    place_file: Callable[[], Path] | None = None
+    afterwards: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A kind of work: which stages it takes, and what it does with a VOD.
+
+    `guarded` lanes rest while processing is paused or the channel's breaker is open.
+    """
+
+    name: str
+    direction: Direction
+    stages: Sequence[Stage]
+    guarded: bool
+    work: Callable[[Workplace, Hold], Result]
+
+
+def work_on_next(place: Workplace, lane: Lane) -> bool:
+    """Does the next piece of work of a lane; False if there is none.
+
+    Raises:
+        DatabaseUnavailable: nothing could be claimed. What was claimed is settled whenever
+            the database is back, or given up when the daemon is stopped.
+    """
+    vod = _take(place, lane)
+    if vod is None:
+        return False
+    with Hold(place, vod) as hold:
+        result = _outcome(place, lane, hold)
+        _settle_patiently(place, lane, hold, result)
+    return True
+
+
+def _outcome(place: Workplace, lane: Lane, hold: Hold) -> Result:
+    """Whatever happens in the work becomes an outcome."""
+    speaker = log.get(lane.name).bind(vod=hold.vod.twitch_vod_id)
+    try:
+        result = lane.work(place, hold)
+    except (Stopped, LeaseLost, DatabaseUnavailable) as error:
+        speaker.debug("interrupted", why=error.message)
+        result = Result(Interrupted())
+    except VodtenderError as error:
+        result = Result(Failed(error))
+    except Exception as error:
+        speaker.error("internal error", exc=error)
+        internal = Transient(f"internal error: {type(error).__name__}: {error}", code="internal")
+        result = Result(Failed(internal))
+    if isinstance(result.outcome, Interrupted) and hold.cancel_reason is not None:
+        return Result(Cancelled(hold.cancel_reason))
+    return result
+
+
+def _settle_patiently(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
+    """The database may be away, but what was done must not be forgotten."""
+    while True:
+        try:
+            _settle(place, lane, hold, result)
+            return
+        except LeaseLost:
+            log.get(lane.name).warning(
+                "somebody else has the VOD by now; nothing is stored", vod=hold.vod.twitch_vod_id
+            )
+            return
+        except DatabaseUnavailable as error:
+            metrics.db_errors.inc()
+            log.get(lane.name).warning(
+                "the database is away; waiting to store the result",
+                vod=hold.vod.twitch_vod_id,
+                why=error.message,
+            )
+            if place.stopping.wait(_RETRY_SECONDS):
+                return
+
+
+def _settle(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
+    vod = hold.vod
+    with place.database.transaction() as connection:
+        claims.hold(connection, hold.claim)
+        if result.place_file is not None:
+            result.place_file()
+        now = claims.clock(connection)
+        jitter = place.chance.random()
+        change = decision.after(vod, result.outcome, place.policy, now, jitter)
+        claims.settle(connection, hold.claim, vod.stage, change)
+        _hold_account(place, connection, vod, change)
+        before, after = breaker.learn(
+            connection,
+            vod.channel,
+            change.signal,
+            direction=lane.direction,
+            vod_id=vod.id,
+            policy=place.breaker_policy,
+        )
+        if before != after:
+            audit.record(
+                connection,
+                actor=place.worker_id,
+                action="breaker",
+                target=vod.channel,
+                before=before,
+                after=after,
+                reason=change.standing.problem,
+            )
+    _tell(lane, vod, change, before, after)
+    if result.afterwards is not None:
+        result.afterwards()
+
+
+def _hold_account(place: Workplace, connection: Connection, vod: Vod, change: Change) -> None:
+    """A quota that is used up holds the account, not only the VOD that met it."""
+    standing = change.standing
+    if standing.problem_code == "quota" and standing.next_try_at is not None:
+        uploads.hold_account(
+            connection,
+            place.accounts.name_for(vod.channel),
+            standing.next_try_at,
+            standing.problem or "",
+            "quota",
+        )
+
+
+def _tell(lane: Lane, vod: Vod, change: Change, before: str, after: str) -> None:
+    speaker = log.get(lane.name).bind(vod=vod.twitch_vod_id, channel=vod.channel)
+    standing = change.standing
+    fields: dict[str, Any] = {"stage": str(standing.stage)}
+    if standing.next_try_at is not None:
+        fields["next_try_at"] = f"{standing.next_try_at:%Y-%m-%dT%H:%M:%SZ}"
+    if standing.problem is not None:
+        say = speaker.error if standing.stage is Stage.FAILED else speaker.warning
+        say(standing.problem, **fields)
+    else:
+        speaker.info("done" if standing.stage != vod.stage else "waiting", **fields)
+    if change.signal is decision.Signal.FAILURE:
+        metrics.breaker_failures.inc()
+    if before != after:
+        metrics.breaker_changes.labels(before, after).inc()
+        speaker.warning(f"circuit breaker {after}", before=before, cause=standing.problem or "")
+
+
+# --- claiming ---------------------------------------------------------------------------
+
+
+def _take(place: Workplace, lane: Lane) -> Vod | None:
+    metrics.processing_cycles.inc()
+    with place.database.transaction() as connection:
+        claims.wake(connection)
+        channels = [channel.channel for channel in catalog.channels(connection)]
+        if not lane.guarded:
+            return _claim(place, connection, lane, channels)
+        if pause.get(connection) is not None:
+            return None
+        breakers = breaker.all_breakers(connection)
+        resting = [b for c in channels if (b := breakers.get(c)) and b.state != "closed"]
+        halted = {b.channel for b in resting}
+        vod = _claim(place, connection, lane, [c for c in channels if c not in halted])
+        for waiting in resting if vod is None else ():
+            vod = _probe(place, connection, lane, waiting)
+            if vod is not None:
+                break
+        return vod
+
+
+def _claim(
+    place: Workplace,
+    connection: Connection,
+    lane: Lane,
+    channels: Sequence[str],
+    not_this: int | None = None,
+) -> Vod | None:
+    return claims.take(
+        connection,
+        lane.stages,
+        worker_id=place.worker_id,
+        directory_id=place.directory.id,
+        lease_seconds=place.settings.lease_seconds,
+        channels=channels,
+        not_this=not_this,
+    )
+
+
+def _probe(place: Workplace, connection: Connection, lane: Lane, waiting: Breaker) -> Vod | None:
+    """The one VOD that is let through a breaker whose rest is over."""
+    channel = waiting.channel
+    speaker = log.get(lane.name)
+    if not waiting.may_probe(claims.clock(connection)):
+        if claims.has_any(connection, lane.stages, channel) and place.is_news(
+            f"halted {lane.name} {channel}"
+        ):
+            speaker.info("circuit breaker open, skipping processing", channel=channel)
+        return None
+    breaker.lock(connection, channel)
+    now_there = breaker.get(connection, channel)
+    if not now_there.may_probe(claims.clock(connection)) or now_there.state == "closed":
+        return None
+    if breaker.probe_is_out(connection, channel):
+        return None
+    if not _is_of_direction(connection, lane, now_there):
+        return None
+    vod = _claim(place, connection, lane, [channel], now_there.opener_vod_id)
+    vod = vod or _claim(place, connection, lane, [channel])
+    if vod is not None:
+        claim = Claim(vod.id, place.worker_id, vod.claim)
+        breaker.begin_probe(connection, channel, claim, lane.direction)
+        speaker.info("circuit breaker half-open, one probe", channel=channel, vod=vod.twitch_vod_id)
+    return vod
+
+
+_STAGES: dict[Direction, Sequence[Stage]] = {
+    "download": (Stage.QUEUED, Stage.DOWNLOADING),
+    "upload": (*claims.UPLOADS, *claims.CHECKS),
+}
+
+
+def _is_of_direction(connection: Connection, lane: Lane, waiting: Breaker) -> bool:
+    """The probe goes the way that had failed; any other only when nothing is left to go it."""
+    direction = waiting.direction or lane.direction
+    return lane.direction == direction or not claims.has_any(
+        connection, _STAGES[direction], waiting.channel
+    )

@@ -1,0 +1,64 @@
+"""Opens what the settings name: the database, and DATA_DIR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from vodtender.config.settings import Settings
+from vodtender.pipeline.directory import POSTGRES_NAME, open_directory
+
+if TYPE_CHECKING:
+    from vodtender.clients.postgres_server import EmbeddedServer
+    from vodtender.store.database import Database
+
+
+@contextmanager
+def open_database(
+    settings: Settings, *, pooled: bool = False, migrate: bool = True
+) -> Iterator[Database]:
+    """The database of the settings, brought to the current schema; the embedded one, started
+    if need be, when DB_DSN is not set. `pooled` is for threads.
+
+    Raises:
+        DatabaseUnavailable: it cannot be had.
+        SettingsError: DATA_DIR, where the embedded one lives, cannot be written.
+    """
+    from vodtender.store.database import Database, connect
+    from vodtender.store.migrate import check, migrate_connection, migrations
+
+    with ExitStack() as stack:
+        embedded = open_embedded(settings, stack)
+
+        def dsn() -> str:
+            return embedded.dsn if embedded is not None else settings.dsn or ""
+
+        first = connect(dsn(), autocommit=True)
+        try:
+            if migrate:
+                migrate_connection(first, migrations())
+            else:
+                check(first)
+        except BaseException:
+            first.close()
+            raise
+        if pooled:
+            first.close()
+            database = Database(
+                dsn, pool_size=settings.db_max_open_conns, idle=settings.idle_connections
+            )
+        else:
+            database = Database(dsn, first=first)
+        stack.callback(database.close)
+        yield database
+
+
+def open_embedded(settings: Settings, stack: ExitStack) -> EmbeddedServer | None:
+    """A share in the embedded server, for as long as the stack lives; None with a DB_DSN."""
+    if settings.dsn is not None:
+        return None
+    from vodtender.clients.postgres_server import acquire
+
+    directory = open_directory(settings.data_dir)
+    return stack.enter_context(acquire(directory.root / POSTGRES_NAME))
