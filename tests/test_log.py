@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from vodtender import log
 from vodtender.config import redaction
-from vodtender.errors import Transient
+from vodtender.errors import Locked, Transient
 
 NOW = datetime(2026, 11, 23, 11, 0, tzinfo=timezone(timedelta(hours=1)))
 Configure = Callable[..., io.StringIO]
@@ -205,6 +205,15 @@ def test_ordinary_fields_are_not_taken_for_secrets(configure: Configure) -> None
     assert out.getvalue().endswith("m tokens=3 key=circuit_state code=auth_expired\n")
 
 
+def test_a_huge_value_is_cut_and_its_secrets_are_masked_before(configure: Configure) -> None:
+    out = configure()
+    log.hide("hunter2-and-more")
+    log.get("x").info("m", body="a" * (16 * 1024 - 5) + "hunter2-and-more" + "b" * 1_000_000)
+    assert len(out.getvalue()) < 17_000
+    assert "hunter" not in out.getvalue()
+    assert out.getvalue().endswith("a***bb…\n")
+
+
 # --- Exceptions ---------------------------------------------------------------------------
 
 
@@ -222,7 +231,11 @@ def test_an_exception_is_named_and_its_traceback_kept_for_debug(configure: Confi
 def test_our_own_errors_speak_for_themselves(configure: Configure) -> None:
     out = configure()
     log.get("x").warning("later", exc=Transient("Twitch is away", code="twitch_5xx"))
-    assert out.getvalue().endswith('x: later error="Twitch is away" code=twitch_5xx\n')
+    log.get("x").error("stopped", exc=Locked("in use", hint="wait", runbook="db-down"), code="c")
+    assert [line.partition("x: ")[2] for line in out.getvalue().splitlines()] == [
+        'later error="Twitch is away" code=twitch_5xx',
+        'stopped code=c error="in use" hint=wait runbook=db-down',
+    ]
 
 
 # --- It is never in the way -----------------------------------------------------------------

@@ -9,6 +9,7 @@ terminal's cursor, and a log that cannot be written never disturbs the work.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -49,6 +50,11 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 """Control characters, what turns the direction of writing, and halves of characters."""
+
+_LONGEST_TEXT = 16 * 1024
+_LONGEST_READ = 64 * 1024
+"""Of a longer message or value only the beginning is written, and not more than this looked at:
+what a server answers is no measure of what a log has to bear."""
 
 _PLAIN_VALUE = re.compile(r"[^\s\"=\\]+")
 
@@ -135,10 +141,8 @@ class _Handler(logging.Handler):
         self._clock = clock
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
+        with contextlib.suppress(Exception):
             self._put(self._line(record))
-        except Exception:  # noqa: S110 - see the class: there is nobody left to tell
-            pass
 
     def _put(self, line: str) -> None:
         try:
@@ -163,7 +167,7 @@ def _event(record: logging.LogRecord, now: datetime) -> dict[str, Any]:
         "time": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "level": _word(record.levelno),
         "component": _component(record.name),
-        "msg": redact(_message(record)),
+        "msg": _clean(_message(record)),
     }
     for name, value in getattr(record, "fields", {}).items():
         key = f"field_{name}" if name in _RESERVED else name
@@ -172,7 +176,9 @@ def _event(record: logging.LogRecord, now: datetime) -> dict[str, Any]:
         error = record.exc_info[1]
         event.setdefault("error", _plain(error))
         if isinstance(error, VodtenderError):
-            event.setdefault("code", error.code)
+            for name in ("code", "hint", "runbook"):
+                if text := getattr(error, name):
+                    event.setdefault(name, _plain(text))
     return event
 
 
@@ -212,7 +218,13 @@ def _plain(value: object) -> str | int | float | bool | None:
         text = _named(value) if isinstance(value, BaseException) else str(value)
     except Exception:
         text = f"<{type(value).__name__}>"
-    return redact(text)
+    return _clean(text)
+
+
+def _clean(text: str) -> str:
+    """Redacted before it is cut: half a secret would not be recognised."""
+    redacted = redact(text[:_LONGEST_READ])
+    return redacted if len(redacted) <= _LONGEST_TEXT else redacted[:_LONGEST_TEXT] + "…"
 
 
 def _named(error: BaseException) -> str:
@@ -225,7 +237,7 @@ def _named(error: BaseException) -> str:
 def _traceback(record: logging.LogRecord) -> str:
     if not record.exc_info or record.exc_info[1] is None:
         return ""
-    return redact("".join(traceback.format_exception(record.exc_info[1]))).rstrip("\n")
+    return _clean("".join(traceback.format_exception(record.exc_info[1]))).rstrip("\n")
 
 
 def _as_json(event: Mapping[str, Any], trace: str) -> str:

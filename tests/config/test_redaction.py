@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from urllib.parse import quote
 
 import pytest
@@ -89,3 +90,13 @@ def test_what_looks_like_a_secret_is_masked(text: str, redacted: str) -> None:
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "unit", ['token="', "'token':\"", "postgres://x:", "a://x:", "?code=", "a.", "a", "Cookie: "]
+)
+def test_no_text_takes_long(unit: str) -> None:
+    """Titles and error pages are written by others; a quadratic pattern would halt the daemon."""
+    started = time.process_time()
+    redact(unit * (64 * 1024 // len(unit)))
+    assert time.process_time() - started < 2

@@ -46,8 +46,11 @@ _PATTERNS = (
         r"\1" + MASK,
     ),
     (re.compile(r"(?<!\S)(--?(?:video-)?password[= ])\S+", re.I), r"\1" + MASK),
-    (re.compile(r"\b(postgres(?:ql)?://[^\s:/@]*):\S*@", re.I), r"\1:" + MASK + "@"),
-    (re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]*@", re.I), r"\1:" + MASK + "@"),
+    (re.compile(r"\b(postgres(?:ql)?://[^\s:/@]{0,255}):\S{0,1000}@", re.I), r"\1:" + MASK + "@"),
+    (
+        re.compile(r"\b([a-z][a-z0-9+-]{0,15}://[^\s:/@]{0,255}):[^\s/@]*@", re.I),
+        r"\1:" + MASK + "@",
+    ),
 )
 
 _lock = threading.Lock()
