@@ -395,8 +395,8 @@ def test_agreeing_switches_are_fine() -> None:
         ),
         (
             {"YT_ENABLED": "1"},
-            "environment: YT_ENABLED: uploads are on, but there is no YT_CLIENT_ID: "
-            "videos will wait",
+            "environment: uploads are on, but YT_CLIENT_ID is not set: videos wait, unless they go "
+            "to an account that was imported with a client of its own",
         ),
         (
             {"TWITCH_CHANNEL": "a", "YT_CHANNEL_ACCOUNTS": "b=x"},

@@ -42,7 +42,9 @@ def oddities(settings: Settings) -> Iterator[Finding]:
             )
     if settings.uploads_enabled and not settings.yt_client_id:
         yield Finding(
-            ("YT_ENABLED",), "uploads are on, but there is no YT_CLIENT_ID: videos will wait"
+            ("YT_ENABLED", "YOUTUBE_UPLOAD_ENABLED"),
+            "uploads are on, but YT_CLIENT_ID is not set: videos wait, unless they go to an "
+            "account that was imported with a client of its own",
         )
     for channel, _ in settings.yt_channel_accounts:
         if settings.channels and channel not in settings.channels:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -157,7 +156,9 @@ def _read_key(text: str) -> bytes:
 KEY = Form("base64 of 32 bytes", _read_key, lambda key: base64.b64encode(key).decode("ascii"))
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
+def did_you_mean(word: str, known: Sequence[str], likeness: float = 0.7) -> str:
     """`; did you mean X?`, or nothing when nothing is near."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1, cutoff=likeness)
     return f"; did you mean {near[0]}?" if near else ""

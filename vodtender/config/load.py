@@ -7,7 +7,6 @@ problem is reported, not only the first.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from typing import Any
 
 from vodtender.config import checks, yaml_file
 from vodtender.config.declaration import Declared
+from vodtender.config.forms import did_you_mean
 from vodtender.config.redaction import hide, redact
 from vodtender.config.service_forms import dsn_passwords
 from vodtender.config.settings import DECLARED, Settings
@@ -97,8 +97,7 @@ def _unknown_keys(entries: Mapping[str, Entry]) -> list[str]:
     for name, entry in entries.items():
         if name in known:
             continue
-        near = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0.6)
-        suggestion = f"; did you mean {near[0]}?" if near else ""
+        suggestion = did_you_mean(name.replace("-", "_"), known, likeness=0.6)
         problems.append(f"{entry.origin}: there is no setting {_shown(name)}{suggestion}")
     return problems
 
@@ -226,9 +225,8 @@ def _misspelt(environ: Mapping[str, str]) -> list[str]:
             continue
         if not _OUR_PREFIX.match(name):
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-        if near:
-            warnings.append(f"{ENVIRONMENT}: {name} is no setting; did you mean {near[0]}?")
+        if suggestion := did_you_mean(name, known, likeness=0.8):
+            warnings.append(f"{ENVIRONMENT}: {name} is no setting{suggestion}")
     return warnings
 
 

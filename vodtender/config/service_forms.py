@@ -166,7 +166,8 @@ def dsn_passwords(dsn: str) -> tuple[str, ...]:
 
 def _written_passwords(dsn: str) -> list[str]:
     if not _URL.match(dsn):
-        return [match["password"].strip("'") for match in _KEYWORD.finditer(dsn)]
+        found = [match["password"] for match in _KEYWORD.finditer(dsn)]
+        return [text[1:-1] if text.startswith("'") else text for text in found]
     patterns = (_PASSWORD_AS_LIBPQ_SEES_IT, _USERINFO, _PARAMETER)
     return [match["password"] for pattern in patterns for match in pattern.finditer(dsn)]
 
