@@ -111,6 +111,10 @@ class DataDirectory:
             os.close(descriptor)
         return True
 
+    def worker_locks(self) -> list[Path]:
+        """The locks of all workers that registered here, living or not."""
+        return sorted(self._workers().iterdir())
+
     def unregister(self, worker_id: str) -> None:
         """Removes what `register` made."""
         (self._workers() / worker_id).unlink(missing_ok=True)

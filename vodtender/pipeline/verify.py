@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vodtender import log
-from vodtender.errors import Rejected
+from vodtender.errors import DatabaseUnavailable, Rejected
 from vodtender.model.outcome import (
     Absent,
     OnYouTube,
@@ -23,6 +23,7 @@ from vodtender.model.vod import Stage, Vod
 from vodtender.model.youtube_answers import SessionAt, SessionDone, VideoStatus
 from vodtender.pipeline.download import drop_work
 from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.prune import by_settings, prune
 from vodtender.pipeline.published import find_video
 from vodtender.pipeline.work import Lane, Result
 from vodtender.pipeline.workplace import Workplace
@@ -41,7 +42,7 @@ def verify(place: Workplace, hold: Hold) -> Result:
         return Result(_Settling(place, hold, known).run())
     outcome = _processed(place, vod, known)
     if isinstance(outcome, Processed):
-        return Result(outcome, afterwards=lambda: drop_work(place, vod))
+        return Result(outcome, afterwards=lambda: _free_disk(place, vod))
     return Result(outcome)
 
 
@@ -122,6 +123,18 @@ def _of_statuses(statuses: list[VideoStatus | None]) -> Outcome:
     if all(status is not None and status.is_processed for status in statuses):
         return Processed()
     return Processing()
+
+
+def _free_disk(place: Workplace, vod: Vod) -> None:
+    """Now the file may go, if the settings say so: the next download may be waiting for it."""
+    drop_work(place, vod)
+    settings = place.settings
+    if settings.retention_dry_run:
+        return
+    try:
+        prune(place.database, place.directory, by_settings(settings), dry_run=False)
+    except DatabaseUnavailable as error:
+        _log.debug("pruned later", why=error.message)
 
 
 def _add_to_playlist(place: Workplace, vod: Vod, account: str, video_id: str) -> None:

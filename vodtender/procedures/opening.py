@@ -46,7 +46,10 @@ def open_database(
         if pooled:
             first.close()
             database = Database(
-                dsn, pool_size=settings.db_max_open_conns, idle=settings.idle_connections
+                dsn,
+                pool_size=settings.db_max_open_conns,
+                idle=settings.idle_connections,
+                revive=embedded.ensure_running if embedded is not None else None,
             )
         else:
             database = Database(dsn, first=first)

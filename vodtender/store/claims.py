@@ -17,7 +17,7 @@ from psycopg.rows import class_row
 
 from vodtender.errors import LeaseLost
 from vodtender.model.decision import Change
-from vodtender.model.vod import Stage, Vod
+from vodtender.model.vod import Stage, Vod, Waiting
 from vodtender.store.database import Connection
 from vodtender.store.vods import COLUMNS
 
@@ -148,6 +148,58 @@ def has_any(connection: Connection, stages: Sequence[Stage], channel: str) -> bo
         (channel, [str(stage) for stage in stages]),
     ).fetchone()
     return row is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What there is to do, now or soon."""
+
+    downloads: bool
+    uploads: bool
+    checks: bool
+    short_waits: bool
+    in_hand: bool
+
+
+def outlook(
+    connection: Connection, *, worker_id: str, directory_id: str, channels: Sequence[str]
+) -> Outlook:
+    """What this worker could take in these channels, what waits for a short time only, and
+    whether it has anything in hand."""
+    ready = sql.SQL(
+        "EXISTS (SELECT FROM unnest(%(channels)s::text[]) AS of (channel) JOIN vods"
+        " ON vods.channel = of.channel WHERE {})"
+    )
+    query = sql.SQL(
+        """
+        SELECT {downloads} AS downloads, {uploads} AS uploads, {checks} AS checks,
+            EXISTS (SELECT FROM vods WHERE next_try_at IS NOT NULL
+                AND waiting_for = ANY(%(short)s)) AS short_waits,
+            EXISTS (SELECT FROM vods WHERE worker_id = %(worker_id)s) AS in_hand
+        """
+    ).format(
+        downloads=ready.format(_TO_DOWNLOAD),
+        uploads=ready.format(
+            sql.SQL("{} AND {}").format(_TO_UPLOAD, sql.SQL("stage IN ('downloaded', 'uploading')"))
+        ),
+        checks=ready.format(
+            sql.SQL("{} AND {}").format(_TO_UPLOAD, sql.SQL("stage IN ('finalizing', 'verifying')"))
+        ),
+    )
+    with connection.cursor(row_factory=class_row(Outlook)) as cursor:
+        found = cursor.execute(
+            query,
+            {
+                "channels": list(channels),
+                "worker_id": worker_id,
+                "directory_id": directory_id,
+                "away": _AWAY_SECONDS,
+                "stages": [str(stage) for stage in (*UPLOADS, *CHECKS)],
+                "short": [str(waiting) for waiting in Waiting if waiting.is_short],
+            },
+        ).fetchone()
+    assert found is not None
+    return found
 
 
 def renew(

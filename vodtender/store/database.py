@@ -43,7 +43,8 @@ class Database:
     without, every transaction uses the same one (`first`, if given), for a command that does a
     single thing.
 
-    `dsn` is asked anew for each connection, since the embedded server may move.
+    `dsn` is asked anew for each connection, since the embedded server may move; `revive` starts
+    that one again.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Database:
         pool_size: int | None = None,
         idle: int = 1,
         first: Connection | None = None,
+        revive: Callable[[], object] | None = None,
     ) -> None:
         self._dsn = dsn
+        self._revive = revive
         self._single = first
         self._pool: ConnectionPool[Connection] | None = None
         if pool_size is not None:
@@ -86,6 +89,11 @@ class Database:
     def dsn(self) -> str:
         """Where it is now; holds a password."""
         return self._dsn()
+
+    def revive(self) -> None:
+        """Starts the server again if it is ours and has died. Raises DatabaseUnavailable."""
+        if self._revive is not None:
+            self._revive()
 
     def close(self) -> None:
         """Ends all connections. Twice is once."""

@@ -1,0 +1,127 @@
+"""What has to be done every now and then, by whichever daemon comes first."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from vodtender import log
+from vodtender.daemon.lanes import Bell, Gate
+from vodtender.errors import DatabaseUnavailable
+from vodtender.pipeline import prune
+from vodtender.pipeline.discover import discover
+from vodtender.pipeline.workplace import Workplace
+from vodtender.store import claims, leases, overview, workers
+
+_YTDLP_LISTING_PAUSE = timedelta(minutes=5)
+_PRUNE_LEASE_SECONDS = 600.0
+_log = log.get("daemon")
+
+
+@dataclass(slots=True)
+class Chores:
+    """The daemon's periodic jobs. Each bears being called at any time."""
+
+    place: Workplace
+    gate: Gate
+    bell: Bell
+    looked: set[str] = field(default_factory=set)
+    _listed_at: dict[str, float] = field(default_factory=dict)
+
+    def heartbeat(self) -> None:
+        """Says that this worker lives, learns whether it is to drain, and lets go of what
+        workers that died on this machine have held."""
+        place = self.place
+        room = place.directory.room()
+        with place.database.transaction(timeout_seconds=10) as connection:
+            draining = workers.heartbeat(
+                connection,
+                place.worker_id,
+                disk_free_bytes=room.free_bytes,
+                disk_total_bytes=room.total_bytes,
+                downloads_paused=place.room.why_none(),
+            )
+            neighbours = [
+                worker.worker_id
+                for worker in workers.find(connection)
+                if worker.directory_id == place.directory.id and worker.worker_id != place.worker_id
+            ]
+        if draining and not self.gate.draining.is_set():
+            self.gate.draining.set()
+            _log.info("draining: nothing new is begun")
+        for worker_id in neighbours:
+            if place.directory.is_dead(worker_id):
+                self._bury(worker_id)
+
+    def discover(self) -> None:
+        """Looks at every channel whose time has come."""
+        for channel in self.place.settings.channels:
+            if self.place.stopping.is_set() or not self._is_due(channel):
+                continue
+            if discover(self.place, channel):
+                self.bell.ring()
+            self._listed_at[channel] = time.monotonic()
+            self.looked.add(channel)
+
+    def prune(self) -> None:
+        """Removes local files whose time has come, by one worker per directory."""
+        place = self.place
+        name = f"prune {place.directory.id}"
+        with place.database.transaction() as connection:
+            claim = leases.take(connection, name, place.worker_id, _PRUNE_LEASE_SECONDS)
+        if claim is None:
+            return
+        dry_run = place.settings.retention_dry_run
+        verdict_on = prune.by_settings(place.settings)
+        for file in prune.prune(place.database, place.directory, verdict_on, dry_run=dry_run):
+            if file.removed and dry_run:
+                _log.info("would be removed", vod=file.vod_id, path=file.path, why=file.why)
+        oldest = place.settings.data_cleanup_max_age
+        if oldest is not None:
+            prune.clean_up(place.directory, oldest.total_seconds())
+        with place.database.transaction() as connection:
+            leases.release(connection, name, place.worker_id, claim)
+        self.bell.ring()
+
+    def compact(self) -> None:
+        """Keeps the counts short."""
+        with self.place.database.transaction() as connection:
+            overview.compact_counts(connection)
+
+    def renew_tokens(self) -> None:
+        """Renews tokens before they expire."""
+        self.place.accounts.renew_due()
+
+    def guarded(self, chore: Callable[[], None]) -> Callable[[], None]:
+        """The same, with the database's absence borne."""
+
+        def run() -> None:
+            if self.place.stopping.is_set():
+                return
+            try:
+                chore()
+            except DatabaseUnavailable as error:
+                self.gate.database_failed(error)
+
+        return run
+
+    def _is_due(self, channel: str) -> bool:
+        """yt-dlp's listing is a web page's, not an API's: it is asked more rarely."""
+        last = self._listed_at.get(channel)
+        pause = self.place.settings.vod_process_interval
+        if self.place.helix is None:
+            pause = max(pause, _YTDLP_LISTING_PAUSE)
+        return last is None or time.monotonic() - last >= 0.9 * pause.total_seconds()
+
+    def _bury(self, worker_id: str) -> None:
+        with self.place.database.transaction() as connection:
+            released = claims.release_all(connection, worker_id)
+            leases.release_all(connection, worker_id)
+            workers.remove(connection, worker_id)
+        with contextlib.suppress(OSError):
+            self.place.directory.unregister(worker_id)
+        _log.info("a worker has died; its work is free", worker=worker_id, vods=released)
+        self.bell.ring()

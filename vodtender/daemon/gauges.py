@@ -1,0 +1,64 @@
+"""Gauges that are read from the database when somebody asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vodtender import metrics
+from vodtender.errors import DatabaseUnavailable
+from vodtender.model.breaker import STATES, worst
+from vodtender.store import breaker, overview, pause
+
+if TYPE_CHECKING:
+    from vodtender.pipeline.workplace import Workplace
+
+_QUEUED = ("queued", "retrying", "downloading")
+_UPLOADING = ("downloaded", "held", "uploading", "finalizing", "verifying")
+
+
+class Gauges:
+    """What cannot be counted in this process because others change it, too."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+
+    def text(self) -> bytes:
+        """In Prometheus's text format; nothing while the database is away, so that graphs show
+        a gap and no wrong zero."""
+        from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+        try:
+            with self._place.database.transaction(timeout_seconds=5) as connection:
+                counts = overview.counts(connection)
+                breakers = breaker.all_breakers(connection)
+                paused = pause.get(connection) is not None
+        except DatabaseUnavailable:
+            metrics.db_errors.inc()
+            return b""
+        registry = CollectorRegistry()
+
+        def gauge(name: str, meaning: str, value: float) -> None:
+            Gauge(name, meaning, registry=registry).set(value)
+
+        total: dict[str, int] = {}
+        by_state = Gauge(
+            "vod_vods", "VODs by channel and state.", ["channel", "state"], registry=registry
+        )
+        for channel, states in counts.items():
+            for state, number in states.items():
+                by_state.labels(channel, state).set(number)
+                total[state] = total.get(state, 0) + number
+        gauge("vod_queue_depth", "VODs to be downloaded.", sum(total.get(s, 0) for s in _QUEUED))
+        gauge(
+            "vod_upload_queue_depth",
+            "VODs on disk on their way to YouTube.",
+            sum(total.get(s, 0) for s in _UPLOADING),
+        )
+        state = worst([found.state for found in breakers.values()])
+        gauge("vod_circuit_open", "1 while a circuit breaker is open.", state == "open")
+        gauge("vod_circuit_breaker_state", "0 closed, 1 half-open, 2 open.", STATES.index(state))
+        gauge("vod_paused", "1 while processing is paused.", paused)
+        room = self._place.directory.room()
+        gauge("vod_disk_free_bytes", "Free room on DATA_DIR's disk.", room.free_bytes)
+        gauge("vod_disk_total_bytes", "Size of DATA_DIR's disk.", room.total_bytes)
+        return generate_latest(registry)

@@ -1,0 +1,279 @@
+"""`vodtender run`: start, work, stop."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from vodtender import __version__, log
+from vodtender.config.settings import Settings
+from vodtender.daemon.chores import Chores
+from vodtender.daemon.lanes import Bell, Gate, LaneThread
+from vodtender.daemon.listener import Listener
+from vodtender.daemon.outlook import Verdict, nothing_left
+from vodtender.daemon.web import WebServer
+from vodtender.errors import DatabaseUnavailable, Exit, VodtenderError
+from vodtender.pipeline import download, upload, verify
+from vodtender.pipeline.accounts import Accounts
+from vodtender.pipeline.directory import open_directory
+from vodtender.pipeline.room import DownloadRoom
+from vodtender.pipeline.workplace import Workplace
+from vodtender.procedures.opening import open_database
+from vodtender.store import catalog, claims, leases, workers
+from vodtender.store.database import Database
+
+_TICK_SECONDS = 0.25
+_LOOK_SECONDS = 1.0
+_LONGEST_PRUNE_PAUSE_SECONDS = 300.0
+"""A file that was moved by hand is noticed within this time."""
+
+_log = log.get("daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class RunMode:
+    """`drain`: until nothing more can be done; `once`: without waiting for anything."""
+
+    drain: bool = False
+    once: bool = False
+
+
+class ServiceDiedError(VodtenderError):
+    """A thread that must not end has ended."""
+
+    code = "service_died"
+
+
+def run(
+    settings: Settings, mode: RunMode, on_ready: Callable[[Workplace, str], None] | None = None
+) -> Exit:
+    """Works until a signal comes, or until nothing is left to do in `mode`.
+
+    `on_ready` is told the workplace and the address of the HTTP server.
+
+    Raises:
+        SettingsError, DatabaseUnavailable: it cannot start.
+        VodtenderError: a part of it died; everything was stopped.
+    """
+    signals = _Signals()
+    with ExitStack() as stack:
+        stack.enter_context(signals.caught())
+        directory = open_directory(settings.data_dir)
+        web = WebServer(settings.http_addr)
+        stack.callback(web.close)
+        database = stack.enter_context(open_database(settings, pooled=True))
+        place = Workplace(
+            settings=settings,
+            database=database,
+            directory=directory,
+            worker_id=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+            accounts=Accounts(settings, database),
+            room=DownloadRoom(directory, settings.disk_reserve),
+            helix=_helix(settings),
+        )
+        stack.enter_context(_registered(place))
+        service = _Service(place, mode, signals, web)
+        return service.run(on_ready)
+
+
+class _Signals:
+    """Counts SIGINT and SIGTERM. The first asks to stop; the second ends the process."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self._handle)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self.stop.is_set():
+            os._exit(Exit.INTERRUPTED)  # the children notice that we are gone
+        self.stop.set()
+
+
+class _Service:
+    def __init__(self, place: Workplace, mode: RunMode, signals: _Signals, web: WebServer) -> None:
+        self._place = place
+        self._mode = mode
+        self._signals = signals
+        self._web = web
+        self._bell = Bell()
+        self._gate = Gate(place)
+        self._chores = Chores(place, self._gate, self._bell)
+        self._lanes = [
+            LaneThread(f"{lane.name} {number}", place, lane, self._gate, self._bell)
+            for lane, count in (
+                (download.LANE, place.settings.max_concurrent_downloads),
+                (upload.LANE, 1),
+                (verify.LANE, 1),
+            )
+            for number in range(1, count + 1)
+        ]
+
+    def run(self, on_ready: Callable[[Workplace, str], None] | None) -> Exit:
+        listener = Listener(self._place.database, self._bell)
+        scheduler = self._scheduled()
+        self._web.serve(self._place, self._gate)
+        _log.info(
+            "started",
+            version=__version__,
+            worker=self._place.worker_id,
+            http=self._web.address,
+            channels=",".join(self._place.settings.channels),
+        )
+        if on_ready is not None:
+            on_ready(self._place, self._web.address)
+        scheduler.start()
+        listener.start()
+        for lane in self._lanes:
+            lane.start()
+        try:
+            self._watch()
+        finally:
+            self._place.stopping.set()
+            self._bell.ring()
+            listener.stop()
+            scheduler.shutdown(wait=False)
+            self._join()
+        return Exit.DONE
+
+    def _watch(self) -> None:
+        """Until there is a reason to stop."""
+        next_look = time.monotonic()
+        while not self._signals.stop.wait(_TICK_SECONDS):
+            for lane in self._lanes:
+                if not lane.is_alive():
+                    raise _died(lane)
+            if not self._web.is_alive():
+                raise ServiceDiedError("The HTTP server has ended.", hint="see the log above")
+            if time.monotonic() < next_look:
+                continue
+            next_look = time.monotonic() + _LOOK_SECONDS
+            if self._is_done():
+                return
+        _log.info("stopping: work in hand is brought to a safe point")
+
+    def _is_done(self) -> bool:
+        if not (self._mode.drain or self._mode.once or self._gate.draining.is_set()):
+            return False
+        if not set(self._place.settings.channels) <= self._chores.looked:
+            return False
+        self._bell.ring()  # what was waiting may be due
+        try:
+            verdict = nothing_left(self._place, self._gate, patient=self._mode.drain)
+        except DatabaseUnavailable as error:
+            self._gate.database_failed(error)
+            return False
+        if verdict is Verdict.NO_ROOM:
+            _log.warning("downloads are left", why=self._place.room.why_none())
+        return verdict is not Verdict.BUSY
+
+    def _scheduled(self) -> Any:
+        from apscheduler.executors.pool import ThreadPoolExecutor
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        settings = self._place.settings
+        scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(4)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+        chores = self._chores
+        heartbeat = min(5.0, settings.lease_seconds / 4)
+        prune_pause = min(settings.retention_interval.total_seconds(), _LONGEST_PRUNE_PAUSE_SECONDS)
+        for chore, seconds in (
+            (chores.heartbeat, heartbeat),
+            (chores.discover, min(settings.vod_process_interval.total_seconds(), 3600.0)),
+            (chores.prune, prune_pause),
+            (chores.compact, 60.0),
+            (chores.renew_tokens, 60.0),
+        ):
+            scheduler.add_job(
+                chores.guarded(chore), "interval", seconds=seconds, next_run_time=_now()
+            )
+        return scheduler
+
+    def _join(self) -> None:
+        deadline = time.monotonic() + self._place.settings.shutdown_timeout.total_seconds()
+        for lane in self._lanes:
+            if lane.ident is not None:
+                lane.join(max(0.0, deadline - time.monotonic()))
+        slow = [lane.name for lane in self._lanes if lane.is_alive()]
+        if slow:
+            _log.warning("not at a safe point in time; left behind", lanes=", ".join(slow))
+
+
+@contextmanager
+def _registered(place: Workplace) -> Iterator[None]:
+    """The worker is known to others for as long as it lives, and leaves nothing claimed."""
+    lock = place.directory.register(place.worker_id)
+    try:
+        with place.database.transaction() as connection:
+            workers.register(
+                connection,
+                worker_id=place.worker_id,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                version=__version__,
+                directory_id=place.directory.id,
+                directory=str(place.directory.root),
+            )
+            catalog.watch(connection, place.settings.channels)
+        yield
+    finally:
+        with suppress(DatabaseUnavailable):
+            _leave(place.database, place.worker_id)
+        place.directory.unregister(place.worker_id)
+        os.close(lock)
+
+
+def _leave(database: Database, worker_id: str) -> None:
+    with database.transaction(timeout_seconds=10) as connection:
+        claims.release_all(connection, worker_id)
+        leases.release_all(connection, worker_id)
+        workers.remove(connection, worker_id)
+
+
+def _helix(settings: Settings) -> Any:
+    if settings.twitch_client_id is None or settings.twitch_client_secret is None:
+        return None
+    from vodtender.clients.twitch.helix import Helix
+
+    return Helix(settings.twitch_client_id, settings.twitch_client_secret)
+
+
+def _died(lane: LaneThread) -> VodtenderError:
+    if isinstance(lane.failure, VodtenderError):
+        return lane.failure
+    _log.error("a worker thread has died", thread=lane.name, exc=lane.failure)
+    return ServiceDiedError(
+        f"The thread {lane.name!r} has died: {lane.failure!r}; everything was stopped.",
+        hint="run it again with --debug and report the traceback",
+    )
+
+
+def _now() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)

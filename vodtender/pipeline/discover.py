@@ -1,0 +1,201 @@
+"""Finds a channel's VODs and keeps what is known of them fresh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import cast
+
+from vodtender import log, metrics
+from vodtender.errors import LeaseLost, Transient, VodtenderError
+from vodtender.model import discovery
+from vodtender.model.discovery import Kind, ListedVod, LiveStream
+from vodtender.pipeline.workplace import Workplace
+from vodtender.store import catalog, leases, vods
+from vodtender.store.claims import clock
+from vodtender.store.vods import Entry
+
+_log = log.get("discover")
+_LEASE_SECONDS = 120.0
+_RECENT = 100
+"""VODs that a look between two walks through the whole catalog takes in."""
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at a channel. What it finds is entered page by page."""
+
+    place: Workplace
+    channel: str
+    claim: int
+    whole: bool
+    new: int = 0
+    seen: int = 0
+
+    def enter(
+        self,
+        listed: Sequence[ListedVod],
+        live: Mapping[str, LiveStream] | None,
+        cursor: tuple[str, str | None] | None = None,
+    ) -> None:
+        """Stores a page, and with it the cursor that covers it; both or neither.
+
+        Raises:
+            LeaseLost: another worker looks at this channel by now.
+        """
+        settings = self.place.settings
+        with self.place.database.transaction() as connection:
+            held = leases.renew(
+                connection, _lease(self.channel), self.place.worker_id, self.claim, _LEASE_SECONDS
+            )
+            if not held:
+                raise LeaseLost(f"The lease on looking at {self.channel} has ended.")
+            now = clock(connection)
+            wanted = [
+                vod
+                for place, vod in enumerate(listed, self.seen)
+                if discovery.within_limits(
+                    vod,
+                    place,
+                    max_count=settings.vod_catalog_max,
+                    max_age_days=settings.vod_catalog_max_age_days,
+                    now=now,
+                )
+            ]
+            earlier = vods.looks(connection, [vod.vod_id for vod in wanted])
+            entries = [
+                Entry(
+                    vod,
+                    discovery.is_recording(vod, earlier.get(vod.vod_id), live, now),
+                    discovery.vanishes_at(vod, settings.twitch_vod_retention_days),
+                    discovery.look(vod, earlier.get(vod.vod_id), now),
+                )
+                for vod in wanted
+            ]
+            self.new += vods.enter(connection, entries)
+            if cursor is not None:
+                catalog.save_cursor(connection, self.channel, cursor[0], cursor[1])
+            if self.new:
+                vods.notify(connection)
+        self.seen += len(listed)
+
+    def is_enough(self, listed: Sequence[ListedVod], now: datetime) -> bool:
+        """Whether what comes after this page is beyond what the settings want."""
+        settings = self.place.settings
+        return bool(listed) and not discovery.within_limits(
+            listed[-1],
+            self.seen - 1,
+            max_count=settings.vod_catalog_max,
+            max_age_days=settings.vod_catalog_max_age_days,
+            now=now,
+        )
+
+
+def discover(place: Workplace, channel: str) -> int | None:
+    """Looks at one channel; returns how many VODs were new, or None if another worker does.
+
+    A channel that cannot be looked at is noted and tried again at the next look.
+
+    Raises:
+        DatabaseUnavailable: nothing could be stored.
+    """
+    with place.database.transaction() as connection:
+        catalog.watch(connection, [channel])
+        claim = leases.take(connection, _lease(channel), place.worker_id, _LEASE_SECONDS)
+        known = next(c for c in catalog.channels(connection) if c.channel == channel)
+        interval = place.settings.vod_catalog_backfill_interval
+        whole = known.catalogued_at is None or clock(connection) - known.catalogued_at >= interval
+    if claim is None:
+        return None
+    look = _Look(place, channel, claim, whole)
+    try:
+        user_id = None
+        if place.helix is not None:
+            user_id = _through_helix(look, known.user_id)
+        else:
+            _through_ytdlp(look)
+    except LeaseLost:
+        return None
+    except VodtenderError as error:
+        _log.warning("cannot look", channel=channel, why=error.message, hint=error.hint)
+        with place.database.transaction() as connection:
+            catalog.could_not_list(connection, channel, error.message)
+            leases.release(connection, _lease(channel), place.worker_id, claim)
+        return look.new
+    with place.database.transaction() as connection:
+        catalog.listed(connection, channel, user_id=user_id, whole=whole)
+        leases.release(connection, _lease(channel), place.worker_id, claim)
+    metrics.discovered.inc(look.new)
+    if look.new:
+        _log.info("new VODs", channel=channel, new=look.new, seen=look.seen)
+    return look.new
+
+
+def _through_helix(look: _Look, user_id: str | None) -> str:
+    helix = look.place.helix
+    assert helix is not None
+    user_id = user_id or helix.user_id(look.channel)
+    live = helix.live_streams([look.channel])
+    for kind in look.place.settings.twitch_vod_types:
+        look.seen = 0
+        _newest(look, cast("Kind", kind), user_id, live)
+        if look.whole:
+            _older(look, cast("Kind", kind), user_id, live)
+    return user_id
+
+
+def _newest(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream]) -> None:
+    helix = look.place.helix
+    assert helix is not None
+    page = helix.videos(user_id, kind, channel=look.channel)
+    look.enter([video.listed for video in page.videos], live)
+
+
+def _older(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream]) -> None:
+    """Walks through the catalog, from where an earlier walk was cut off."""
+    helix = look.place.helix
+    assert helix is not None
+    with look.place.database.transaction() as connection:
+        start = catalog.cursor_of(connection, look.channel, kind)
+        now = clock(connection)
+    look.seen = 0 if start is None else look.seen
+    try:
+        for page in helix.pages(user_id, kind, start, channel=look.channel):
+            if look.place.stopping.is_set():
+                raise LeaseLost("The daemon stops.")
+            listed = [video.listed for video in page.videos]
+            look.enter(listed, live, cursor=(kind, page.cursor))
+            if look.is_enough(listed, now):
+                look.enter([], live, cursor=(kind, None))
+                return
+    except Transient as error:
+        if error.code == "cursor_refused":
+            look.enter([], live, cursor=(kind, None))
+        raise
+
+
+def _through_ytdlp(look: _Look) -> None:
+    from vodtender.clients.ytdlp.process import list_channel
+
+    settings = look.place.settings
+    limit = (settings.vod_catalog_max or None) if look.whole else _RECENT
+    listed = list_channel(
+        look.channel,
+        kinds=cast("tuple[Kind, ...]", settings.twitch_vod_types),
+        limit=limit,
+        cookies_path=settings.ytdlp_cookies_path,
+        extra_args=settings.ytdlp_args,
+        should_stop=look.place.stopping.is_set,
+    )
+    for kind in settings.twitch_vod_types:
+        look.seen = 0
+        of_kind = [vod for vod in listed if vod.kind == kind]
+        starts = [*range(0, len(of_kind), _RECENT), len(of_kind)]
+        for first, last in pairwise(starts):
+            look.enter(of_kind[first:last], None)
+
+
+def _lease(channel: str) -> str:
+    return f"discover {channel}"
