@@ -153,7 +153,7 @@ def test_configured_twice_it_still_writes_once(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(message=st.text(), value=st.text())
 def test_an_event_is_one_line_that_a_terminal_shows_as_it_is(
     configure: Configure, format: str, message: str, value: str

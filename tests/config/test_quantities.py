@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vodtender.config import quantities
@@ -55,6 +55,7 @@ def test_a_duration_has_bounds() -> None:
     assert refusal(quantities.duration(), "99999999d") == "expected at most 36500d"
 
 
+@settings(deadline=None)
 @given(st.timedeltas(timedelta(0), quantities.LONGEST_DURATION))
 def test_a_duration_survives_the_way_to_text_and_back(value: timedelta) -> None:
     form = quantities.duration()
@@ -94,6 +95,7 @@ def test_a_size_has_bounds() -> None:
     assert refusal(quantities.size(), "9999P") == "expected less than 8192P"
 
 
+@settings(deadline=None)
 @given(st.integers(0, quantities.LARGEST_SIZE_BYTES))
 def test_a_size_survives_the_way_to_text_and_back(value: int) -> None:
     form = quantities.size()

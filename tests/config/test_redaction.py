@@ -7,12 +7,13 @@ import time
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vodtender.config.redaction import hide, redact
 
 
+@settings(deadline=None)
 @given(
     secret=st.text(min_size=6, max_size=30).filter(lambda text: len(text.strip()) >= 6),
     before=st.text(max_size=5),

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg.conninfo
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vodtender.config import service_forms
@@ -129,6 +129,7 @@ PASSWORDS = st.text(
         "host=h dbname=vod user=vod",
     ],
 )
+@settings(deadline=None)
 @given(password=PASSWORDS)
 def test_a_password_completes_an_address_as_libpq_reads_it(dsn: str, password: str) -> None:
     complete = complete_dsn(dsn, password)
