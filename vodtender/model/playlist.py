@@ -142,7 +142,7 @@ class _Reader:
         attributes = _attributes(value)
         if not attributes.get("URI"):
             raise _garbage("an EXT-X-MAP has no URI")
-        self.init_url = urljoin(self.base_url, attributes["URI"])
+        self.init_url = _absolute(self.base_url, attributes["URI"], "an init section")
         self.init_range = None
         if "BYTERANGE" in attributes:
             self.init_range = _byte_range(attributes["BYTERANGE"], 0)
@@ -150,9 +150,7 @@ class _Reader:
     def _segment(self, line: str) -> None:
         if self.duration_seconds is None:
             raise _garbage(f"segment {len(self.segments)} has no EXTINF")
-        url = urljoin(self.base_url, line)
-        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
-            raise _garbage(f"segment {len(self.segments)} has no web address")
+        url = _absolute(self.base_url, line, f"segment {len(self.segments)}")
         byte_range = None
         if self.pending_range is not None:
             byte_range = _byte_range(self.pending_range, self.next_offsets.get(url))
@@ -179,6 +177,17 @@ class _Reader:
             raise _garbage("its last EXTINF has no segment: the text was cut")
         total = math.fsum(segment.duration_seconds for segment in self.segments)
         return MediaPlaylist(tuple(self.segments), self.ended, total, self.encrypted)
+
+
+def _absolute(base_url: str, reference: str, what: str) -> str:
+    try:
+        url = urljoin(base_url, reference)
+        parts = urlsplit(url)
+    except ValueError:
+        raise _garbage(f"{what} has no web address") from None
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise _garbage(f"{what} has no web address")
+    return url
 
 
 def _key(url: str, byte_range: ByteRange | None) -> str:

@@ -184,7 +184,7 @@ def test_cookies_that_twitch_refuses_are_a_matter_for_a_person(
         probe(in_world.add_vod("alice").id, cookies_path=cookies)
 
 
-@pytest.mark.parametrize("text", [None, "[{}]", "twitch.tv\tTRUE\n"])
+@pytest.mark.parametrize("text", [None, "twitch.tv\tTRUE\n"])
 def test_a_useless_cookies_file_is_named(in_world: World, tmp_path: Path, text: str | None) -> None:
     cookies = tmp_path / "cookies.txt"
     if text is not None:
@@ -222,7 +222,7 @@ def test_a_garbage_answer_is_worth_another_try(
 
 @pytest.mark.parametrize(
     "text",
-    ["<html>Oops</html>", "", "#EXTM3U\n#EXT-X-ENDLIST\n", "#EXTM3U\n#EXTINF:2,\n", "\0\xff"],
+    ["<html>Oops</html>", ""],
 )
 def test_a_garbage_playlist_is_worth_another_try(
     in_world: World, tmp_path: Path, text: str

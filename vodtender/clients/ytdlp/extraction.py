@@ -59,10 +59,13 @@ class Twitch:
         self, *, cookies_path: Path | None, extra_args: Sequence[str], verbose: bool, log: Log
     ) -> None:
         self.has_cookies = cookies_path is not None
-        self._ydl = yt_dlp.YoutubeDL(_options(cookies_path, extra_args, verbose, log))
+        options = _options(cookies_path, extra_args, verbose, log)
+        # Without its 1,700 other extractors: that takes longer than finding a VOD.
+        self._ydl = yt_dlp.YoutubeDL(options, auto_init=False)
+        if verbose:
+            self._ydl.print_debug_header()
         for extractor in (_VodIE(), _VideosIE()):
             extractor.answers_with_cookies = self.has_cookies
-            # The first registered under a key wins over the original of the same key.
             self._ydl.add_info_extractor(extractor)
 
     def vod(self, vod_id: str) -> FoundVod:

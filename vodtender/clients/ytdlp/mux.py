@@ -12,6 +12,7 @@ with them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
@@ -162,13 +163,11 @@ class Muxer:
             self.fed_segments += 1
 
     def _feed(self, path: Path, pipe: int) -> None:
+        """Hand a file's pages on to the pipe as they are, without copying them."""
         with path.open("rb", buffering=0) as file:
-            while chunk := file.read(_PIPE_BYTES):
-                view = memoryview(chunk)
-                while view:
-                    written = os.write(pipe, view)
-                    self.fed_bytes += written
-                    view = view[written:]
+            move = _spliced if hasattr(os, "splice") else _copied
+            while moved := move(file.fileno(), pipe):
+                self.fed_bytes += moved
 
     def _check(self, status: int, said: bytes) -> None:
         """Raise what a status means; want of room is told by the status and the disk itself."""
@@ -255,6 +254,23 @@ def _allow_descriptors(count: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < count:
         enough = count if hard == resource.RLIM_INFINITY else min(count, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+
+
+def _spliced(source: int, pipe: int) -> int:
+    try:
+        return os.splice(source, pipe, _PIPE_BYTES)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return _copied(source, pipe)  # not every file system can
+
+
+def _copied(source: int, pipe: int) -> int:
+    chunk = os.read(source, _PIPE_BYTES)
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(pipe, view) :]
+    return len(chunk)
 
 
 def _widen(pipe: int) -> None:

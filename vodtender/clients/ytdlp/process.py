@@ -23,7 +23,7 @@ _LISTING_TIMEOUT = timedelta(minutes=10)
 _PROBE_TIMEOUT = timedelta(minutes=2)
 _QUIET = timedelta(minutes=2)
 _SPEED_SECONDS = 5.0
-NICENESS = 5
+NICENESS = 2
 
 
 @dataclass(frozen=True, slots=True)
