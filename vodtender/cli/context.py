@@ -1,0 +1,36 @@
+"""What every command has at hand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vodtender.config.settings import Settings
+
+
+@dataclass(slots=True)
+class Context:
+    """`ctx.obj`: the options that come before the command, and the settings once asked for."""
+
+    config_path: Path | None = None
+    debug: bool = False
+    _settings: Settings | None = None
+
+    def settings(self) -> Settings:
+        """The settings, read when a command first wants them. Raises SettingsError."""
+        if self._settings is None:
+            from vodtender.config.load import load
+
+            self._settings = load(os.environ, self.config_path)
+        return self._settings
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and do nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Reason = Annotated[str | None, typer.Option(help="Why; kept in the audit.")]

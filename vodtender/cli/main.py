@@ -1,0 +1,89 @@
+"""The command tree.
+
+Each command lives in `vodtender/cli/<noun>.py`, which has a `typer.Typer` named `app`: with one
+command it is that command, with several a group. It is imported when it is called, so that one
+command does not pay for the others; that is why their one-line helps stand here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from vodtender import __version__
+from vodtender.cli.context import Context
+from vodtender.cli.failures import guarded
+
+COMMANDS: dict[str, str] = {
+    "config": "Check, show and explain the settings.",
+}
+"""By name, in the order of `--help`. The module has the name with underscores."""
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command line; returns the exit status."""
+    return guarded(
+        lambda: command().main(arguments, prog_name="vodtender", standalone_mode=False), arguments
+    )
+
+
+def command() -> Any:
+    """The whole tree, as click knows it."""
+    return typer.main.get_command(app)
+
+
+class _Lazy(TyperGroup):
+    """Knows its commands' names and helps without importing them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"vodtender.cli.{cmd_name.replace('-', '_')}")
+        found = typer.main.get_command(module.app)
+        found.name = cmd_name
+        return found
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(
+    name="vodtender",
+    help="Carries a Twitch channel's past broadcasts to YouTube before they vanish.",
+    cls=_Lazy,
+    no_args_is_help=True,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vodtender {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    config_path: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings file; else VODTENDER_CONFIG or ./vodtender.yaml."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    ctx.obj = Context(config_path, debug)

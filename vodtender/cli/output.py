@@ -1,0 +1,127 @@
+"""How commands print: data to stdout, everything else to stderr.
+
+Foreign text (titles, error messages) passes `printable`, so that it cannot move a terminal's
+cursor, and is never taken for markup. Off a terminal there is no colour and no wrapping.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from vodtender.log import printable, redact
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def write_json(document: Any) -> None:
+    """One document on stdout, as the contract has it: UTC with `Z`, snake_case, UTF-8."""
+    sys.stdout.write(json.dumps(plain(document), ensure_ascii=False, indent=2) + "\n")
+
+
+def write_json_line(document: Any) -> None:
+    """One line of JSON on stdout."""
+    sys.stdout.write(json.dumps(plain(document), ensure_ascii=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's own types."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(entry) for entry in value]
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, (date, Path)) else value
+
+
+def write_line(text: str = "") -> None:
+    """One line on stdout."""
+    sys.stdout.write(printable(text) + "\n")
+
+
+def note(text: str) -> None:
+    """One line for the person on stderr."""
+    sys.stderr.write(printable(redact(text)) + "\n")
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns. On a terminal the last one is cut where the line ends."""
+    table = [tuple(columns), *(tuple(printable(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[n]) for row in table) for n in range(len(columns))]
+    room = _terminal_columns()
+    for number, row in enumerate(table):
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        line = "  ".join(padded).rstrip()
+        if room is not None and len(line) > room:
+            line = line[: room - 1] + "…"
+        if number == 0 and colours():
+            line = f"\x1b[1m{line}\x1b[0m"
+        sys.stdout.write(line + "\n")
+
+
+def colours() -> bool:
+    """Whether stdout takes colours and the person wants them (https://no-color.org)."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wanted and sys.stdout.isatty()
+
+
+def size(size_bytes: float | None) -> str:
+    """`1.5 GB`; decimal, as disks are sold."""
+    if size_bytes is None:
+        return "?"
+    number, unit = float(size_bytes), 0
+    while number >= 999.5 and unit < len(_UNITS) - 1:
+        number, unit = number / 1000, unit + 1
+    return f"{number:.0f} {_UNITS[unit]}" if unit == 0 else f"{number:.1f} {_UNITS[unit]}"
+
+
+def duration(seconds: float | None) -> str:
+    """`3 d 4 h`, `5 min`, `12 s`."""
+    if seconds is None:
+        return "?"
+    whole = max(0, round(seconds))
+    if whole < 90:
+        return f"{whole} s"
+    if whole < 90 * 60:
+        return f"{round(whole / 60)} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def moment(at: datetime | None, now: datetime | None = None) -> str:
+    """`2026-11-23 10:00 UTC`, with how long ago or from now."""
+    if at is None:
+        return "never"
+    text = f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if now is None:
+        return text
+    away = (at - now).total_seconds()
+    return f"{text} (in {duration(away)})" if away > 0 else f"{text} ({duration(-away)} ago)"
+
+
+def _terminal_columns() -> int | None:
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)
+    except OSError:
+        return None
