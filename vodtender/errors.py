@@ -67,7 +67,9 @@ class RateLimited(Answer):
 
     code = "rate_limited"
 
-    def __init__(self, message: str, *, until: datetime, hint: str = "", code: str = "rate_limited"):
+    def __init__(
+        self, message: str, *, until: datetime, hint: str = "", code: str = "rate_limited"
+    ) -> None:
         super().__init__(message, hint=hint, code=code)
         self.until = until
 

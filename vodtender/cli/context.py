@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from vodtender.config.settings import Settings
+    from vodtender.store.database import Database
 
 
 @dataclass(slots=True)
@@ -28,6 +31,14 @@ class Context:
 
             self._settings = load(os.environ, self.config_path)
         return self._settings
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """The database of the settings, at the current schema. Raises DatabaseUnavailable."""
+        from vodtender.procedures.opening import open_database
+
+        with open_database(self.settings()) as database:
+            yield database
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -19,7 +19,25 @@ from vodtender.cli.context import Context
 from vodtender.cli.failures import guarded
 
 COMMANDS: dict[str, str] = {
+    "run": "Keep the archive alive: find, download and upload VODs.",
+    "status": "Show on one screen what is going on and what to do next.",
+    "vods": "List VODs, or show one with its history.",
+    "add": "Add VODs by number or address.",
+    "retry": "Try failed or held VODs again now.",
+    "reprocess": "Send VODs the whole way again, done ones too.",
+    "skip": "Leave VODs alone for good.",
+    "cancel": "End what is being done to VODs, and skip them.",
+    "priority": "Let VODs go before others, or after them.",
+    "resolve": "Settle an upload of which nobody knows whether it took effect.",
+    "breaker": "Show, reset or trip the circuit breakers.",
+    "pause": "Begin nothing new until resume.",
+    "resume": "Go on after pause.",
+    "drain": "Let running daemons finish what they have in hand.",
+    "prune": "Remove local files that YouTube has processed.",
+    "auth": "Log in to YouTube and Twitch, and see who is.",
     "config": "Check, show and explain the settings.",
+    "migrate": "Bring the database to the current schema.",
+    "audit": "Show who changed what, when and why.",
 }
 """By name, in the order of `--help`. The module has the name with underscores."""
 

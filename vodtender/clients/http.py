@@ -135,7 +135,7 @@ class _Session(requests.Session):
         """Requests looks for certificates in the environment itself, and not for ours."""
         return {**super().merge_environment_settings(*args, **kwargs), "verify": self.verify}
 
-    def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:
+    def rebuild_proxies(self, prepared_request: requests.PreparedRequest, _proxies: Any) -> Any:
         """After a redirect `NO_PROXY` is asked again; requests keeps the first answer."""
         current = get_environ_proxies(prepared_request.url or "")
         return super().rebuild_proxies(prepared_request, current)

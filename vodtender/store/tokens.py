@@ -1,4 +1,5 @@
-"""OAuth tokens, as sealed texts: what they say is none of the database's business."""
+"""What is kept sealed: OAuth tokens, and the addresses of open uploads. What the texts say is
+none of the database's business."""
 
 from __future__ import annotations
 
@@ -64,8 +65,7 @@ def put(connection: Connection, tokens: StoredTokens) -> None:
             access_token = excluded.access_token, refresh_token = excluded.refresh_token,
             client_secret = excluded.client_secret, client_id = excluded.client_id,
             expires_at = excluded.expires_at, scopes = excluded.scopes,
-            owner_id = coalesce(excluded.owner_id, oauth_tokens.owner_id),
-            owner_name = coalesce(excluded.owner_name, oauth_tokens.owner_name),
+            owner_id = excluded.owner_id, owner_name = excluded.owner_name,
             problem = excluded.problem, updated_at = now()
         """,
         (
@@ -107,3 +107,50 @@ def release_waiting(connection: Connection) -> int:
         "UPDATE vods SET problem = NULL, problem_code = NULL, waiting_for = NULL,"
         " next_try_at = NULL WHERE waiting_for = 'login'"
     ).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSession:
+    """The sealed address of an upload that is not finished."""
+
+    vod_id: int
+    twitch_vod_id: str
+    part: int
+    session_uri: str
+
+
+def lock_all(connection: Connection) -> tuple[list[StoredTokens], list[SealedSession]]:
+    """Everything sealed, kept from everybody else until the transaction ends."""
+    with connection.cursor(row_factory=class_row(StoredTokens)) as cursor:
+        accounts = cursor.execute(
+            f"SELECT {_COLUMNS} FROM oauth_tokens ORDER BY provider, account FOR UPDATE"
+        ).fetchall()
+    with connection.cursor(row_factory=class_row(SealedSession)) as cursor:
+        sessions = cursor.execute(
+            "SELECT vod_id, twitch_vod_id, part, session_uri FROM uploads"
+            " JOIN vods ON vods.id = vod_id WHERE session_uri IS NOT NULL"
+            " ORDER BY vod_id, part FOR UPDATE OF uploads"
+        ).fetchall()
+    return accounts, sessions
+
+
+def reseal(
+    connection: Connection,
+    provider: str,
+    account: str,
+    sealed: tuple[str | None, str | None, str | None],
+) -> None:
+    """The same texts under another key: access token, refresh token, client secret."""
+    connection.execute(
+        "UPDATE oauth_tokens SET access_token = %s, refresh_token = %s, client_secret = %s"
+        " WHERE provider = %s AND account = %s",
+        (*sealed, provider, account),
+    )
+
+
+def reseal_session(connection: Connection, session: SealedSession, sealed: str) -> None:
+    """The same address under another key."""
+    connection.execute(
+        "UPDATE uploads SET session_uri = %s WHERE vod_id = %s AND part = %s",
+        (sealed, session.vod_id, session.part),
+    )

@@ -40,7 +40,7 @@ def test_what_cannot_harm_is_taken(args: tuple[str, ...]) -> None:
         (("-U",), "--update"),
         (("-j",), "--dump-json"),
         (("--print-traffic",), "--print-traffic"),
-        (("-u", "me", "-p", "hunter2"), "--password"),
+        (("-u", "me", "-p", "hunter2"), "--username"),
         (("https://example.org/",), "not an option"),
         (("--bogus",), "no such option: --bogus"),
         (("--help",), "exit"),
