@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from vodtender.config.redaction import MASK, hide, redact
 from vodtender.errors import VodtenderError
@@ -58,6 +58,13 @@ _LONGEST_READ = 64 * 1024
 what a server answers is no measure of what a log has to bear."""
 
 _PLAIN_VALUE = re.compile(r"[^\s\"=\\]+")
+
+
+class Stream(Protocol):
+    """What a log is written to."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
 
 
 class Log:
@@ -109,7 +116,7 @@ def get(component: str) -> Log:
 def configure(
     level: str = "info",
     format: str = "text",
-    stream: TextIO | None = None,
+    stream: Stream | None = None,
     clock: Callable[[], datetime] | None = None,
 ) -> None:
     """Sends everything that is logged in this process to `stream` (stderr by default).
@@ -130,7 +137,7 @@ class _Handler(logging.Handler):
 
     def __init__(
         self,
-        stream: TextIO,
+        stream: Stream,
         as_json: bool,
         tracebacks: bool,
         clock: Callable[[], datetime] | None,

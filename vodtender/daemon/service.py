@@ -21,20 +21,22 @@ from vodtender.daemon.lanes import Bell, Gate, LaneThread
 from vodtender.daemon.listener import Listener
 from vodtender.daemon.outlook import Verdict, nothing_left
 from vodtender.daemon.web import WebServer
-from vodtender.errors import DatabaseUnavailable, Exit, VodtenderError
+from vodtender.errors import DatabaseUnavailable, Exit, SettingsError, VodtenderError
 from vodtender.pipeline import download, upload, verify
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.workplace import Workplace
 from vodtender.procedures.opening import open_database
-from vodtender.store import catalog, claims, leases, workers
+from vodtender.store import catalog, claims, leases, overview, workers
 from vodtender.store.database import Database
 
 _TICK_SECONDS = 0.25
 _LOOK_SECONDS = 1.0
 _LONGEST_PRUNE_PAUSE_SECONDS = 300.0
 """A file that was moved by hand is noticed within this time."""
+_SETTLED = frozenset({"published", "kept", "failed", "skipped"})
+"""States in which nothing is done any more."""
 
 _log = log.get("daemon")
 
@@ -46,6 +48,11 @@ class RunMode:
     drain: bool = False
     once: bool = False
 
+    @property
+    def ends(self) -> bool:
+        """Whether it ends without being told to."""
+        return self.drain or self.once
+
 
 class ServiceDiedError(VodtenderError):
     """A thread that must not end has ended."""
@@ -56,7 +63,8 @@ class ServiceDiedError(VodtenderError):
 def run(
     settings: Settings, mode: RunMode, on_ready: Callable[[Workplace, str], None] | None = None
 ) -> Exit:
-    """Works until a signal comes, or until nothing is left to do in `mode`.
+    """Works until a signal comes, or until nothing is left to do in `mode`; INTERRUPTED means
+    that a signal came before that.
 
     `on_ready` is told the workplace and the address of the HTTP server.
 
@@ -64,6 +72,8 @@ def run(
         SettingsError, DatabaseUnavailable: it cannot start.
         VodtenderError: a part of it died; everything was stopped.
     """
+    if not settings.channels and not mode.ends:
+        raise _no_channel("there would never be anything to do")
     signals = _Signals()
     with ExitStack() as stack:
         stack.enter_context(signals.caught())
@@ -71,6 +81,8 @@ def run(
         web = WebServer(settings.http_addr)
         stack.callback(web.close)
         database = stack.enter_context(open_database(settings, pooled=True))
+        if not settings.channels:
+            _require_work(database)
         place = Workplace(
             settings=settings,
             database=database,
@@ -156,7 +168,8 @@ class _Service:
             listener.stop()
             scheduler.shutdown(wait=False)
             self._join()
-        return Exit.DONE
+        cut_short = self._mode.ends and self._signals.stop.is_set()
+        return Exit.INTERRUPTED if cut_short else Exit.DONE
 
     def _watch(self) -> None:
         """Until there is a reason to stop."""
@@ -175,7 +188,7 @@ class _Service:
         _log.info("stopping: work in hand is brought to a safe point")
 
     def _is_done(self) -> bool:
-        if not (self._mode.drain or self._mode.once or self._gate.draining.is_set()):
+        if not (self._mode.ends or self._gate.draining.is_set()):
             return False
         if not set(self._place.settings.channels) <= self._chores.looked:
             return False
@@ -222,6 +235,23 @@ class _Service:
         slow = [lane.name for lane in self._lanes if lane.is_alive()]
         if slow:
             _log.warning("not at a safe point in time; left behind", lanes=", ".join(slow))
+
+
+def _require_work(database: Database) -> None:
+    """Without a channel there is work only if VODs were added by hand."""
+    with database.transaction() as connection:
+        states = overview.counts(connection).values()
+    if not any(state not in _SETTLED for counted in states for state in counted):
+        raise _no_channel("no VOD waits in the database")
+
+
+def _no_channel(consequence: str) -> SettingsError:
+    return SettingsError(
+        f"No channel is set, and {consequence}.",
+        hint="TWITCH_CHANNEL=name vodtender run; single VODs: vodtender add URL,"
+        " then vodtender run --drain",
+        code="no_channel",
+    )
 
 
 @contextmanager

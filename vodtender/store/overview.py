@@ -29,6 +29,13 @@ class Transfer:
     updated_at: datetime
     worker_id: str | None
 
+    @property
+    def seconds_left(self) -> float | None:
+        """At the present speed; None: nobody can say."""
+        if self.bytes_total is None or not self.bytes_per_second:
+            return None
+        return max(0, self.bytes_total - self.bytes_done) / self.bytes_per_second
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorLine:
