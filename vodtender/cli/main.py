@@ -64,6 +64,8 @@ class _Lazy(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"vodtender.cli.{cmd_name.replace('-', '_')}")
+        # Every module's app would offer typer's own completion; ours is in completions/.
+        module.app._add_completion = False
         found = typer.main.get_command(module.app)
         found.name = cmd_name
         return found
