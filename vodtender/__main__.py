@@ -7,9 +7,12 @@ import sys
 
 def main() -> None:
     """Runs the command line and exits with its status."""
-    from vodtender.cli.main import run
+    try:
+        from vodtender.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:  # while it was still being loaded
+        sys.exit(130)
 
 
 if __name__ == "__main__":

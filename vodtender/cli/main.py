@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -57,6 +57,10 @@ def command() -> Any:
 class _Lazy(TyperGroup):
     """Knows its commands' names and helps without importing them."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.commands = cast("Any", dict.fromkeys(COMMANDS))  # what "did you mean" looks at
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
@@ -68,6 +72,8 @@ class _Lazy(TyperGroup):
         module.app._add_completion = False
         found = typer.main.get_command(module.app)
         found.name = cmd_name
+        # Typer would have each command bring its own shell completion.
+        found.params = [p for p in found.params if not (p.name or "").endswith("_completion")]
         return found
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -84,6 +90,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
