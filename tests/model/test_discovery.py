@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vodtender.errors import UsageError
 from vodtender.model.discovery import (
     ListedVod,
     LiveStream,
@@ -17,7 +16,6 @@ from vodtender.model.discovery import (
     is_recording,
     live_by_thumbnail,
     look,
-    parse_vod_reference,
     picture,
     vanishes_at,
     within_limits,
@@ -44,75 +42,6 @@ def listed(
 
 def on_air(stream_id: str = "s1", since: datetime | None = None) -> dict[str, LiveStream]:
     return {"alice": LiveStream(stream_id, since)}
-
-
-class TestReferences:
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "123",
-            "v123",
-            " 123\n",
-            "https://www.twitch.tv/videos/123",
-            "https://www.twitch.tv/videos/123?t=1h2m3s&filter=archives",
-            "https://www.twitch.tv/videos/123/#chat",
-            "http://twitch.tv/videos/v123",
-            "HTTPS://WWW.TWITCH.TV/videos/123",
-            "www.twitch.tv/videos/123",
-            "https://m.twitch.tv/videos/123",
-            "https://go.twitch.tv/videos/123",
-            "https://www.twitch.tv/alice/video/123",
-            "https://www.twitch.tv/alice/v/123?sr=a",
-            "https://player.twitch.tv/?video=123&parent=example.org",
-            "https://player.twitch.tv/?t=5m10s&video=v123",
-            "https://www.twitch.tv/alice/schedule?vodID=123",
-        ],
-    )
-    def test_whatever_people_paste_gives_the_bare_id(self, text: str) -> None:
-        assert parse_vod_reference(text) == "123"
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "",
-            "v",
-            "0",
-            "0123",
-            "-123",
-            "12 3",
-            "１２３",
-            "1" * 20,
-            "alice",
-            "https://www.twitch.tv/alice",
-            "https://www.twitch.tv/videos/",
-            "https://www.twitch.tv/videos/abc",
-            "https://www.twitch.tv/videos/123abc",
-            "https://www.twitch.tv/collections/123",
-            "https://clips.twitch.tv/123",
-            "https://www.twitch.tv/alice/clip/123",
-            "https://player.twitch.tv/?channel=alice",
-            "https://example.org/videos/123",
-            "https://www.twitch.tv@example.org/videos/123",
-            "https://www.twitch.tv.example.org/videos/123",
-            "ftp://www.twitch.tv/videos/123",
-            "https://[::1/videos/123",
-            "file:///videos/123",
-        ],
-    )
-    def test_anything_else_is_refused_with_what_to_type(self, text: str) -> None:
-        with pytest.raises(UsageError) as caught:
-            parse_vod_reference(text)
-        assert "https://www.twitch.tv/videos/" in caught.value.hint
-
-    @settings(deadline=None)
-    @given(st.text())
-    def test_no_text_breaks_it_or_puts_control_characters_on_a_terminal(self, text: str) -> None:
-        try:
-            said = parse_vod_reference(text)
-        except UsageError as error:
-            said = error.message
-        assert said.isprintable()
-        assert said.isascii()
 
 
 class TestThumbnails:

@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, get_args
-from urllib.parse import SplitResult, parse_qs, urlsplit
-
-from vodtender.errors import UsageError
 
 Kind = Literal["archive", "highlight", "upload"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -68,54 +65,6 @@ def picture(thumbnail: str | None) -> str | None:
     if not thumbnail or _PROCESSING.search(thumbnail):
         return None
     return re.sub(r"%?\{height\}", "360", re.sub(r"%?\{width\}", "640", thumbnail))
-
-
-# --- what an operator types -------------------------------------------------------------
-
-_ID = re.compile(r"[vV]?([1-9][0-9]{0,18})")
-_PATH = re.compile(r"/(?:videos|[^/]+/v(?:ideo)?)/v?([1-9][0-9]{0,18})/?")
-_SITES = frozenset({"twitch.tv", "www.twitch.tv", "m.twitch.tv", "go.twitch.tv"})
-
-
-def parse_vod_reference(text: str) -> str:
-    """The bare VOD id in what somebody typed or pasted: an id, or the address of a VOD.
-
-    Raises:
-        UsageError: it names no VOD.
-    """
-    text = text.strip()
-    bare = _ID.fullmatch(text)
-    found = bare[1] if bare else _id_in_address(text)
-    if found is None:
-        raise UsageError(
-            f"{text[:80]!a} names no Twitch VOD",
-            hint="give its number or its address: https://www.twitch.tv/videos/NUMBER",
-            code="vod_reference",
-        )
-    return found
-
-
-def _id_in_address(text: str) -> str | None:
-    try:
-        address = urlsplit(text if "://" in text else f"https://{text}")
-        host = address.hostname or ""
-    except ValueError:
-        return None
-    if address.scheme not in ("http", "https"):
-        return None
-    if host == "player.twitch.tv":
-        return _id_in_query(address, "video")
-    if host not in _SITES:
-        return None
-    found = _PATH.fullmatch(address.path)
-    if found:
-        return found[1]
-    return _id_in_query(address, "vodID") if address.path.endswith("/schedule") else None
-
-
-def _id_in_query(address: SplitResult, name: str) -> str | None:
-    found = _ID.fullmatch(parse_qs(address.query).get(name, [""])[0])
-    return found[1] if found else None
 
 
 # --- is it still being recorded? --------------------------------------------------------
