@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from vodtender import log
+from vodtender.daemon import registration
 from vodtender.daemon.lanes import Bell, Gate
 from vodtender.errors import DatabaseUnavailable
 from vodtender.pipeline import prune
@@ -44,17 +45,13 @@ class Chores:
                 disk_total_bytes=room.total_bytes,
                 downloads_paused=place.room.why_none(),
             )
-            neighbours = [
-                worker.worker_id
-                for worker in workers.find(connection)
-                if worker.directory_id == place.directory.id and worker.worker_id != place.worker_id
-            ]
+            if draining is None:
+                registration.enter(connection, place)
         if draining and not self.gate.draining.is_set():
             self.gate.draining.set()
             _log.info("draining: nothing new is begun")
-        for worker_id in neighbours:
-            if place.directory.is_dead(worker_id):
-                self._bury(worker_id)
+        for worker_id in place.directory.dead_workers():
+            self._bury(worker_id)
 
     def discover(self) -> None:
         """Looks at every channel whose time has come."""

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -20,6 +20,7 @@ from vodtender.daemon.chores import Chores
 from vodtender.daemon.lanes import Bell, Gate, LaneThread
 from vodtender.daemon.listener import Listener
 from vodtender.daemon.outlook import Verdict, nothing_left
+from vodtender.daemon.registration import registered
 from vodtender.daemon.web import WebServer
 from vodtender.errors import DatabaseUnavailable, Exit, SettingsError, VodtenderError
 from vodtender.pipeline import download, upload, verify
@@ -28,7 +29,7 @@ from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.workplace import Workplace
 from vodtender.procedures.opening import open_database
-from vodtender.store import catalog, claims, leases, overview, workers
+from vodtender.store import overview
 from vodtender.store.database import Database
 
 _TICK_SECONDS = 0.25
@@ -92,7 +93,7 @@ def run(
             room=DownloadRoom(directory, settings.disk_reserve),
             helix=_helix(settings),
         )
-        stack.enter_context(_registered(place))
+        stack.enter_context(registered(place))
         service = _Service(place, mode, signals, web)
         return service.run(on_ready)
 
@@ -252,37 +253,6 @@ def _no_channel(consequence: str) -> SettingsError:
         " then vodtender run --drain",
         code="no_channel",
     )
-
-
-@contextmanager
-def _registered(place: Workplace) -> Iterator[None]:
-    """The worker is known to others for as long as it lives, and leaves nothing claimed."""
-    lock = place.directory.register(place.worker_id)
-    try:
-        with place.database.transaction() as connection:
-            workers.register(
-                connection,
-                worker_id=place.worker_id,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                version=__version__,
-                directory_id=place.directory.id,
-                directory=str(place.directory.root),
-            )
-            catalog.watch(connection, place.settings.channels)
-        yield
-    finally:
-        with suppress(DatabaseUnavailable):
-            _leave(place.database, place.worker_id)
-        place.directory.unregister(place.worker_id)
-        os.close(lock)
-
-
-def _leave(database: Database, worker_id: str) -> None:
-    with database.transaction(timeout_seconds=10) as connection:
-        claims.release_all(connection, worker_id)
-        leases.release_all(connection, worker_id)
-        workers.remove(connection, worker_id)
 
 
 def _helix(settings: Settings) -> Any:

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,26 +94,25 @@ class DataDirectory:
         path = self._workers() / worker_id
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, _machine())
         return descriptor
 
-    def is_dead(self, worker_id: str) -> bool:
-        """Whether a worker that registered here is known to have ended. A worker of another
-        machine is never known to."""
-        path = self._workers() / worker_id
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(descriptor)
-        return True
+    def dead_workers(self) -> list[str]:
+        """Workers that registered here and are known to have ended. Those of another machine
+        never are: a lock on a network's disk need not be seen from here."""
+        return [
+            path.name for path in self._worker_locks() if _said_by_nobody_living(path) == _machine()
+        ]
 
-    def worker_locks(self) -> list[Path]:
-        """The locks of all workers that registered here, living or not."""
+    def forget_strangers(self, max_age_seconds: float) -> None:
+        """Removes what workers of other machines, or of this one before it was switched off,
+        have left for so long."""
+        for path in self._worker_locks():
+            said = _said_by_nobody_living(path)
+            if said not in (None, _machine()) and age_seconds(path) > max_age_seconds:
+                path.unlink(missing_ok=True)
+
+    def _worker_locks(self) -> list[Path]:
         return sorted(self._workers().iterdir())
 
     def unregister(self, worker_id: str) -> None:
@@ -181,12 +181,36 @@ def _probe(root: Path) -> None:
 
 
 def age_seconds(path: Path) -> float:
-    """Since when nothing in a directory has changed; 0 if it is gone."""
+    """Since when nothing in a directory, or in a file, has changed; 0 if it is gone."""
     try:
-        newest = max([path.stat().st_mtime, *(p.stat().st_mtime for p in path.iterdir())])
+        inside = path.iterdir() if path.is_dir() else ()
+        newest = max([path.stat().st_mtime, *(p.stat().st_mtime for p in inside)])
     except FileNotFoundError:
         return 0.0
     return max(0.0, time.time() - newest)
+
+
+def _said_by_nobody_living(lock: Path) -> bytes | None:
+    """What is written in a worker's lock that no process holds; None if one does."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.read(descriptor, 1024)
+    except BlockingIOError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _machine() -> bytes:
+    """The same for all processes of one machine, in containers too, until it is switched off."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        return socket.gethostname().encode()
 
 
 def _sync(directory: Path) -> None:

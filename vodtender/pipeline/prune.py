@@ -6,7 +6,6 @@ ever touched.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,7 +81,7 @@ def clean_up(directory: DataDirectory, max_age_seconds: float) -> list[Path]:
             continue
         _log.info("partial download removed", path=path)
         removed.append(path)
-    _remove_torn_names(directory, max_age_seconds)
+    directory.forget_strangers(max_age_seconds)
     return removed
 
 
@@ -129,10 +128,3 @@ def _ranked(known: Sequence[Vod]) -> list[tuple[Vod, int]]:
         ranks[vod.channel] = ranks.get(vod.channel, -1) + 1
         ranked.append((vod, ranks[vod.channel]))
     return ranked
-
-
-def _remove_torn_names(directory: DataDirectory, max_age_seconds: float) -> None:
-    """Locks of workers that have ended."""
-    for path in directory.worker_locks():
-        if directory.is_dead(path.name) and time.time() - path.stat().st_mtime > max_age_seconds:
-            path.unlink(missing_ok=True)

@@ -45,6 +45,7 @@ def register(
         """
         INSERT INTO workers (worker_id, host, pid, version, directory_id, directory)
         VALUES (%s, %s, %s, %s, %s, %s)
+        ON CONFLICT (worker_id) DO UPDATE SET heartbeat_at = now()
         """,
         (worker_id, host, pid, version, directory_id, directory),
     )
@@ -57,8 +58,9 @@ def heartbeat(
     disk_free_bytes: int,
     disk_total_bytes: int,
     downloads_paused: str | None,
-) -> bool:
-    """Reports that it lives; returns whether it is to take nothing new."""
+) -> bool | None:
+    """Reports that it lives; returns whether it is to take nothing new, or None if nobody
+    knows this worker (any more)."""
     row = connection.execute(
         """
         UPDATE workers SET heartbeat_at = now(), disk_free_bytes = %s, disk_total_bytes = %s,
@@ -67,7 +69,7 @@ def heartbeat(
         """,
         (disk_free_bytes, disk_total_bytes, downloads_paused, worker_id),
     ).fetchone()
-    return row is not None and row["draining"]
+    return None if row is None else row["draining"]
 
 
 def remove(connection: Connection, worker_id: str) -> None:
