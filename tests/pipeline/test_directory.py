@@ -72,5 +72,5 @@ def test_the_id_stays_when_the_directory_moves(tmp_path: Path, directory: DataDi
 
 def test_a_file_in_the_place_of_the_directory_is_a_settings_error(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
-    with pytest.raises(SettingsError, match="DATA_DIR .* cannot be written"):
+    with pytest.raises(SettingsError, match=r"DATA_DIR .* cannot be written"):
         open_directory(tmp_path / "data")
