@@ -86,10 +86,29 @@ def after(vod: Vod, outcome: o.Outcome, policy: Policy, now: datetime, jitter: f
             return step.about_the_video(outcome)
         case o.Vanished():
             return step.vanished()
-        case o.Held() | o.Interrupted() | o.Cancelled():
+        case o.Held() | o.Interrupted():
             return step.not_tried(outcome)
         case o.Failed():
             return step.failed(outcome.error, outcome.session_open)
+
+
+def cancelled(change: Change, reason: str) -> Change:
+    """What becomes of it instead when an operator has ended the work: whatever came of it, the
+    VOD is skipped, and nothing counts as a failure. What is on YouTube, processed, stays done."""
+    if change.standing.stage is Stage.PUBLISHED:
+        return change
+    standing = replace(
+        change.standing,
+        stage=Stage.SKIPPED,
+        problem=reason[:_PROBLEM_MAX],
+        problem_code="cancelled",
+        waiting_for=None,
+        next_try_at=None,
+        missing_since=None,
+        uncertain_since=None,
+    )
+    signal = Signal.NOTHING if change.signal is Signal.FAILURE else change.signal
+    return replace(change, standing=standing, signal=signal)
 
 
 def problem_text(error: VodtenderError) -> str:
@@ -137,14 +156,12 @@ class _Step:
             recheck=False,
         )
 
-    def not_tried(self, outcome: o.Held | o.Interrupted | o.Cancelled) -> Change:
+    def not_tried(self, outcome: o.Held | o.Interrupted) -> Change:
         match outcome:
             case o.Held(reason, code, until, waiting_for):
                 return Change(self.waiting(self.at_rest(), reason, code, waiting_for, until))
             case o.Interrupted():
                 return Change(self.at_rest())
-            case o.Cancelled(reason):
-                return Change(self.ended(Stage.SKIPPED, reason, "cancelled"))
 
     # --- downloads ----------------------------------------------------------------------
 

@@ -54,13 +54,6 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
-    """An operator ended it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class FileGone:
     """The recorded file is not there any more, lies where this worker cannot read it, or is
     not what was recorded."""
@@ -119,7 +112,6 @@ Outcome = (
     | Failed
     | Held
     | Interrupted
-    | Cancelled
     | FileGone
     | Adopted
     | OnYouTube

@@ -12,7 +12,7 @@ from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, Transient,
 from vodtender.model import decision
 from vodtender.model.breaker import Breaker, Direction
 from vodtender.model.decision import Change
-from vodtender.model.outcome import Cancelled, Failed, Interrupted, Outcome
+from vodtender.model.outcome import Failed, Interrupted, Outcome
 from vodtender.model.vod import Stage, Vod
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.workplace import Workplace
@@ -77,8 +77,6 @@ def _outcome(place: Workplace, lane: Lane, hold: Hold) -> Result:
         speaker.error("internal error", exc=error)
         internal = Transient(f"internal error: {type(error).__name__}: {error}", code="internal")
         result = Result(Failed(internal))
-    if isinstance(result.outcome, Interrupted) and hold.cancel_reason is not None:
-        return Result(Cancelled(hold.cancel_reason))
     return result
 
 
@@ -107,12 +105,14 @@ def _settle_patiently(place: Workplace, lane: Lane, hold: Hold, result: Result) 
 def _settle(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
     vod = hold.vod
     with place.database.transaction() as connection:
-        claims.hold(connection, hold.claim)
+        cancel_reason = claims.hold(connection, hold.claim)
         if result.place_file is not None:
             result.place_file()
         now = claims.clock(connection)
         jitter = place.chance.random()
         change = decision.after(vod, result.outcome, place.policy, now, jitter)
+        if cancel_reason is not None:
+            change = decision.cancelled(change, cancel_reason)
         claims.settle(connection, hold.claim, vod.stage, change)
         _hold_account(place, connection, vod, change)
         before, after = breaker.learn(

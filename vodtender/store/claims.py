@@ -49,6 +49,15 @@ class Progress:
     bytes_per_second: float | None
 
 
+_GIVE_BACK = """
+    worker_id = NULL, lease_expires_at = NULL, claim = claim + 1, cancel_reason = NULL,
+    stage = CASE WHEN cancel_reason IS NOT NULL THEN 'skipped'
+        WHEN stage = 'downloading' THEN 'queued' ELSE stage END,
+    problem = coalesce(cancel_reason, problem),
+    problem_code = CASE WHEN cancel_reason IS NULL THEN problem_code ELSE 'cancelled' END"""
+"""Nobody works on it any more. What was to be cancelled is, though its worker never heard."""
+
+
 def clock(connection: Connection) -> datetime:
     """The database's time."""
     row = connection.execute("SELECT now() AS now").fetchone()
@@ -66,10 +75,8 @@ def wake(connection: Connection) -> None:
         """
     )
     connection.execute(
-        """
-        UPDATE vods SET worker_id = NULL, lease_expires_at = NULL, claim = claim + 1,
-            stage = CASE stage WHEN 'downloading' THEN 'queued' ELSE stage END
-        WHERE id IN (
+        f"""
+        UPDATE vods SET {_GIVE_BACK} WHERE id IN (
             SELECT id FROM vods WHERE worker_id IS NOT NULL AND lease_expires_at < now()
             FOR UPDATE SKIP LOCKED)
         """
@@ -97,7 +104,7 @@ _CLAIM = """
         ) AS found
         ORDER BY found.priority DESC, found.urgency, found.id LIMIT 1
     )
-    UPDATE vods SET worker_id = %(worker_id)s, claim = claim + 1, cancel_reason = NULL,
+    UPDATE vods SET worker_id = %(worker_id)s, claim = claim + 1,
         stage = CASE stage WHEN 'queued' THEN 'downloading' ELSE stage END,
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
     FROM candidate WHERE vods.id = candidate.id
@@ -226,19 +233,22 @@ def renew(
     return reason
 
 
-def hold(connection: Connection, claim: Claim) -> None:
-    """Makes sure, until the transaction ends, that the claim is still good.
+def hold(connection: Connection, claim: Claim) -> str | None:
+    """Makes sure, until the transaction ends, that the claim is still good. Returns why the
+    work is to be cancelled, if it is.
 
     Raises:
         LeaseLost: it is not.
     """
     row = connection.execute(
-        "SELECT FROM vods WHERE id = %(id)s AND worker_id = %(worker_id)s AND claim = %(claim)s"
-        " FOR UPDATE",
+        "SELECT cancel_reason FROM vods"
+        " WHERE id = %(id)s AND worker_id = %(worker_id)s AND claim = %(claim)s FOR UPDATE",
         _named(claim),
     ).fetchone()
     if row is None:
         raise _lost(claim)
+    reason: str | None = row["cancel_reason"]
+    return reason
 
 
 def advance(connection: Connection, claim: Claim, to: Stage) -> None:
@@ -303,12 +313,7 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
 def release_all(connection: Connection, worker_id: str) -> int:
     """Gives back whatever a worker that is gone, or going, still holds. Returns how many."""
     return connection.execute(
-        """
-        UPDATE vods SET worker_id = NULL, lease_expires_at = NULL, claim = claim + 1,
-            stage = CASE stage WHEN 'downloading' THEN 'queued' ELSE stage END
-        WHERE worker_id = %s
-        """,
-        (worker_id,),
+        f"UPDATE vods SET {_GIVE_BACK} WHERE worker_id = %s", (worker_id,)
     ).rowcount
 
 

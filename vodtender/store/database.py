@@ -65,9 +65,14 @@ class Database:
 
     @contextmanager
     def transaction(
-        self, *, actor: str = "", timeout_seconds: float = _STATEMENT_TIMEOUT_SECONDS
+        self,
+        *,
+        actor: str = "",
+        keep: bool = True,
+        timeout_seconds: float = _STATEMENT_TIMEOUT_SECONDS,
     ) -> Iterator[Connection]:
-        """One transaction. `actor` is noted in the history of the VODs it changes.
+        """One transaction. `actor` is noted in the history of the VODs it changes. Without
+        `keep` it is a rehearsal: everything happens, triggers included, and is undone.
 
         Raises:
             DatabaseUnavailable: no connection, or it broke; whether a commit took effect is
@@ -84,6 +89,8 @@ class Database:
                 (str(int(timeout_seconds * 1000)), actor),
             )
             yield connection
+            if not keep:
+                raise psycopg.Rollback
 
     @property
     def dsn(self) -> str:

@@ -54,8 +54,10 @@ BEGIN
         v.recheck := true;
         v.stage := 'queued';
     WHEN 'skipped' THEN
+        v := try_vod_again(v);
         v.stage := 'skipped';
         v.problem := coalesce(v.processing_error, 'skipped by an operator');
+        v.problem_code := 'operator';
     WHEN 'failed' THEN
         v.stage := CASE WHEN v.processed THEN 'failed' ELSE 'queued' END;
         v.problem := coalesce(v.processing_error, 'marked as failed by an operator');
@@ -104,6 +106,8 @@ CREATE FUNCTION apply_operators_edit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     error_edited boolean := NEW.processing_error IS DISTINCT FROM OLD.processing_error;
     url_edited boolean := NEW.youtube_url IS DISTINCT FROM OLD.youtube_url;
+    -- Set by commands; who types into psql is not known.
+    actor text := nullif(current_setting('vodtender.actor', true), '');
 BEGIN
     IF NOT (error_edited OR url_edited OR NEW.processed IS DISTINCT FROM OLD.processed
             OR NEW.download_state IS DISTINCT FROM OLD.download_state) THEN
@@ -137,7 +141,7 @@ BEGIN
             WHEN NEW.downloaded_path IS NOT NULL THEN 'downloaded'
             ELSE 'queued' END;
     END IF;
-    IF OLD.problem_code = 'quota' AND NEW.problem IS NULL THEN
+    IF OLD.problem_code = 'quota' AND NEW.problem IS NULL AND NEW.stage <> 'verifying' THEN
         UPDATE upload_holds SET held_until = now() WHERE held_until > now();
     END IF;
     NEW.uncertain_since := CASE WHEN NEW.stage = 'finalizing' THEN NEW.uncertain_since END;
@@ -146,7 +150,8 @@ BEGIN
     NEW.claim := NEW.claim + 1;
     NEW := show_vod(NEW);
     INSERT INTO vod_history (vod_id, actor, from_stage, to_stage, detail)
-        VALUES (NEW.id, 'operator', OLD.stage, NEW.stage, coalesce(NEW.problem, 'edited by hand'));
+        VALUES (NEW.id, coalesce(actor, 'operator'), OLD.stage, NEW.stage,
+            coalesce(NEW.problem, CASE WHEN actor IS NULL THEN 'edited by hand' END));
     NOTIFY vodtender;
     RETURN NEW;
 END $$;
