@@ -1,10 +1,16 @@
-"""Options that take a length of time or a moment."""
+"""What the values of options mean: lengths of time, moments, words."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 import typer
+
+
+def legible(text: str) -> str:
+    """Words as the database takes them: bytes that are no UTF-8 become `\\xff`."""
+    raw = text.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def length(text: str) -> timedelta:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vodtender.cli.arguments import legible
+
 if TYPE_CHECKING:
     from vodtender.config.settings import Settings
     from vodtender.store.database import Database
@@ -44,4 +46,7 @@ class Context:
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Reason = Annotated[str | None, typer.Option(help="Why; kept in the audit.")]
+Reason = Annotated[
+    str | None,
+    typer.Option(parser=legible, metavar="TEXT", help="Why; kept in the audit."),
+]

@@ -11,14 +11,14 @@ from datetime import timedelta
 from vodtender import log
 from vodtender.daemon import registration
 from vodtender.daemon.lanes import Bell, Gate
-from vodtender.errors import DatabaseUnavailable
+from vodtender.errors import DatabaseUnavailable, Locked, SettingsError
 from vodtender.pipeline import prune
 from vodtender.pipeline.discover import discover
+from vodtender.pipeline.prune import Fate
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import claims, leases, overview, workers
 
 _YTDLP_LISTING_PAUSE = timedelta(minutes=5)
-_PRUNE_LEASE_SECONDS = 600.0
 _log = log.get("daemon")
 
 
@@ -47,9 +47,8 @@ class Chores:
             )
             if draining is None:
                 registration.enter(connection, place)
-        if draining and not self.gate.draining.is_set():
-            self.gate.draining.set()
-            _log.info("draining: nothing new is begun")
+        if draining:
+            self.gate.drain()
         for worker_id in place.directory.dead_workers():
             self._bury(worker_id)
 
@@ -66,22 +65,29 @@ class Chores:
     def prune(self) -> None:
         """Removes local files whose time has come, by one worker per directory."""
         place = self.place
-        name = f"prune {place.directory.id}"
-        with place.database.transaction() as connection:
-            claim = leases.take(connection, name, place.worker_id, _PRUNE_LEASE_SECONDS)
-        if claim is None:
+        try:
+            with prune.lease(place.database, place.directory, place.worker_id):
+                self._prune()
+        except (Locked, SettingsError) as error:
+            _log.debug("not pruned", why=error.message)
             return
+        self.bell.ring()
+
+    def _prune(self) -> None:
+        place = self.place
         dry_run = place.settings.retention_dry_run
-        verdict_on = prune.by_settings(place.settings)
-        for file in prune.prune(place.database, place.directory, verdict_on, dry_run=dry_run):
-            if file.removed and dry_run:
+        for file in prune.prune(
+            place.database,
+            place.directory,
+            prune.by_settings(place.settings),
+            actor=place.worker_id,
+            dry_run=dry_run,
+        ):
+            if file.fate is Fate.REMOVED and dry_run:
                 _log.info("would be removed", vod=file.vod_id, path=file.path, why=file.why)
         oldest = place.settings.data_cleanup_max_age
         if oldest is not None:
             prune.clean_up(place.directory, oldest.total_seconds())
-        with place.database.transaction() as connection:
-            leases.release(connection, name, place.worker_id, claim)
-        self.bell.ring()
 
     def compact(self) -> None:
         """Keeps the counts short."""

@@ -10,6 +10,7 @@ from vodtender import log, metrics
 from vodtender.errors import DatabaseUnavailable
 from vodtender.pipeline.work import Lane, work_on_next
 from vodtender.pipeline.workplace import Workplace
+from vodtender.store import workers
 
 _POLL_SECONDS = 5.0
 _DATABASE_AWAY_SECONDS = 1.0
@@ -109,14 +110,35 @@ class Gate:
         self.database = DatabaseWatch()
 
     def is_open(self, lane: Lane) -> bool:
-        """Downloads need room on the disk; uploads and checks an account. Raises
-        DatabaseUnavailable."""
-        if self.draining.is_set():
+        """Nothing is begun while draining or where DATA_DIR has gone; downloads need room on
+        the disk, uploads and checks an account. Raises DatabaseUnavailable."""
+        with self.place.database.transaction() as connection:
+            if workers.is_draining(connection, self.place.worker_id):
+                self.drain()
+            uploads_wanted = self.place.accounts.uploads_wanted(connection)
+        if self.draining.is_set() or not self._has_directory():
             return False
         if lane.direction == "download":
             return self.place.room.why_none() is None
-        with self.place.database.transaction() as connection:
-            return self.place.accounts.uploads_wanted(connection)
+        return uploads_wanted
+
+    def drain(self) -> None:
+        """Nothing new is begun from now on."""
+        if not self.draining.is_set():
+            self.draining.set()
+            _log.info("draining: nothing new is begun")
+
+    def _has_directory(self) -> bool:
+        """A disk that is not there must not pass for one whose files were all deleted."""
+        directory = self.place.directory
+        there = directory.is_there()
+        if not there and self.place.is_news("no directory"):
+            _log.error(
+                "DATA_DIR is not the directory it was; waiting",
+                path=directory.root,
+                hint="is its disk still mounted?",
+            )
+        return there
 
     def database_failed(self, error: DatabaseUnavailable) -> None:
         """Notes it, and starts the database again if it is the embedded one."""

@@ -189,9 +189,10 @@ class _Service:
         _log.info("stopping: work in hand is brought to a safe point")
 
     def _is_done(self) -> bool:
-        if not (self._mode.ends or self._gate.draining.is_set()):
+        draining = self._gate.draining.is_set()
+        if not (self._mode.ends or draining):
             return False
-        if not set(self._place.settings.channels) <= self._chores.looked:
+        if not (draining or set(self._place.settings.channels) <= self._chores.looked):
             return False
         self._bell.ring()  # what was waiting may be due
         try:

@@ -1,13 +1,13 @@
 """The circuit breaker of a channel: closed, open, half-open.
 
-It opens when so many different VODs in a row have failed for reasons that may pass, rests for
-the cooldown, lets one probe through, and is closed by a success of the direction (download or
-upload) that opened it.
+It opens when so many different VODs in a row have failed for reasons that may pass, or by hand;
+rests for the cooldown; lets one probe through; and is closed by a success of the direction
+(download or upload) that opened it. What was begun before it opened closes nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -44,6 +44,8 @@ def after_failure(
     breaker: Breaker, direction: Direction, vod_id: int, policy: BreakerPolicy, now: datetime
 ) -> Breaker:
     """`breaker.failures` counts the different VODs that have failed, this one included."""
+    if breaker.state == "half-open" and policy.threshold <= 0:
+        return Breaker(channel=breaker.channel)  # tripped by hand, its rest is over, and it is off
     opens = breaker.state == "half-open" or (
         breaker.state == "closed" and 0 < policy.threshold <= breaker.failures
     )
@@ -60,10 +62,24 @@ def after_failure(
 
 
 def after_success(breaker: Breaker, direction: Direction) -> Breaker:
-    """Only the direction that opened it proves that the trouble is over."""
-    if breaker.state != "closed" and breaker.direction not in (None, direction):
+    """Only the direction that opened it proves that the trouble is over, and only after the
+    rest."""
+    if breaker.state == "open":
+        return breaker
+    if breaker.state == "half-open" and breaker.direction not in (None, direction):
         return breaker
     return Breaker(channel=breaker.channel)
+
+
+def tripped(
+    breaker: Breaker, rest: timedelta | None, cooldown: timedelta, now: datetime
+) -> Breaker:
+    """Opened by hand, to rest for `rest`. Without one an open breaker that still rests stays as
+    it is, and any other rests for the cooldown."""
+    rests = breaker.state == "open" and not breaker.may_probe(now)
+    if rest is None and rests:
+        return breaker
+    return replace(breaker, state="open", open_until=now + (cooldown if rest is None else rest))
 
 
 def worst(states: list[State]) -> State:

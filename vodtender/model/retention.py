@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 
 from vodtender.model.vod import Stage, Vod
 
+_DAY = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
@@ -42,7 +44,7 @@ def judge(vod: Vod, rank: int, policy: RetentionPolicy, now: datetime) -> Verdic
     if policy.keep_count is not None and rank < policy.keep_count:
         return Verdict(False, f"one of the newest {policy.keep_count} (RETENTION_KEEP_COUNT)")
     days = max(policy.keep_newer_than_days, policy.keep_days or 0)
-    if age <= timedelta(days=days):
+    if age / _DAY <= days:
         name = (
             "RETENTION_KEEP_DAYS"
             if days == policy.keep_days and days != policy.keep_newer_than_days
@@ -69,6 +71,8 @@ def why_only_copy(vod: Vod) -> str | None:
     if vod.worker_id is not None:
         return "it is being worked on"
     if vod.stage is Stage.PUBLISHED and vod.video_id is not None:
+        if vod.published_at is None:
+            return "YouTube was not asked whether the video is whole"
         return None
     if vod.skip_upload:
         return "it is not uploaded (--skip-upload): the only copy"

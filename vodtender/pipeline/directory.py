@@ -63,6 +63,31 @@ class DataDirectory:
         usage = shutil.disk_usage(self.root)
         return Room(usage.free, usage.total)
 
+    def is_there(self) -> bool:
+        """Whether it is still the directory that was opened: its disk may have been unmounted,
+        or another been mounted over it."""
+        try:
+            return _read_id(self.root) == self.id
+        except OSError:
+            return False
+
+    def check(self) -> None:
+        """Raises SettingsError if it is not there."""
+        if not self.is_there():
+            raise SettingsError(
+                f"DATA_DIR {self.root} is not the directory it was a moment ago.",
+                hint="is its disk still mounted?",
+                code="data_dir",
+            )
+
+    def files(self) -> list[Path]:
+        """What lies in it, but for directories and hidden files."""
+        return sorted(
+            Path(entry.path)
+            for entry in os.scandir(self.root)
+            if not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False)
+        )
+
     def holds(self, vod: Vod) -> bool:
         """Whether the file that the database knows of lies in this directory."""
         return vod.downloaded_path is not None and vod.directory_id == self.id
@@ -144,11 +169,15 @@ def open_directory(root: Path) -> DataDirectory:
         ) from error
 
 
+def _read_id(root: Path) -> str:
+    return (root / _ID_NAME).read_text(encoding="ascii", errors="replace").strip()
+
+
 def _id_of(root: Path) -> str:
     path = root / _ID_NAME
     for _ in range(100):
         try:
-            found = path.read_text(encoding="ascii", errors="replace").strip()
+            found = _read_id(root)
         except FileNotFoundError:
             found = ""
         if found:

@@ -6,36 +6,51 @@ ever touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from vodtender import log, metrics
 from vodtender.clients.ytdlp.workdir import discard
 from vodtender.config.settings import Settings
-from vodtender.errors import Locked
-from vodtender.model.outcome import FileGone
+from vodtender.errors import DatabaseUnavailable, Locked
 from vodtender.model.retention import RetentionPolicy, Verdict, judge
 from vodtender.model.vod import Stage, Vod
 from vodtender.pipeline.directory import DataDirectory, age_seconds
-from vodtender.store import files
+from vodtender.store import audit, files, leases
 from vodtender.store.claims import clock
-from vodtender.store.database import Database
+from vodtender.store.database import Connection, Database
 
+_LEASE_SECONDS = 600.0
 _log = log.get("prune")
 
 Judge = Callable[[Vod, int, datetime], Verdict]
 
 
+class Fate(StrEnum):
+    """What becomes of a file. In a dry run `REMOVED` means that it would be."""
+
+    REMOVED = "removed"
+    STAYS = "stays"
+    FAILED = "failed"
+    """It may go, and could not be removed."""
+    GONE = "gone"
+    """Somebody else has deleted or moved it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """One file that went, or would go in a dry run, or stays."""
+    """One VOD's file and what has become of it."""
 
     vod_id: str
     path: Path
     size_bytes: int
-    removed: bool
+    fate: Fate
     why: str
 
 
@@ -50,22 +65,53 @@ def by_settings(settings: Settings) -> Judge:
     return lambda vod, rank, now: judge(vod, rank, policy, now)
 
 
+@contextmanager
+def lease(database: Database, directory: DataDirectory, holder: str) -> Iterator[None]:
+    """One at a time prunes a directory.
+
+    Raises:
+        Locked: another does it now.
+    """
+    name = f"prune {directory.id}"
+    with database.transaction() as connection:
+        claim = leases.take(connection, name, holder, _LEASE_SECONDS)
+    if claim is None:
+        raise Locked(
+            f"Somebody else is pruning {directory.root} just now.",
+            hint="try again in a minute; after a crash it takes up to ten",
+        )
+    try:
+        yield
+    finally:
+        with suppress(DatabaseUnavailable), database.transaction() as connection:
+            leases.release(connection, name, holder, claim)
+
+
 def prune(
-    database: Database, directory: DataDirectory, verdict_on: Judge, *, dry_run: bool
+    database: Database,
+    directory: DataDirectory,
+    verdict_on: Judge,
+    *,
+    actor: str,
+    reason: str | None = None,
+    dry_run: bool,
 ) -> list[Pruned]:
     """Looks at every file in the directory that belongs to a VOD, and removes those that may
-    go. A file that somebody has deleted or moved is noticed and noted."""
+    go. A file that somebody has deleted or moved is noticed and noted.
+
+    Raises:
+        SettingsError: the directory is not there any more.
+    """
+    return _Sweep(database, directory, verdict_on, actor, reason, dry_run).run()
+
+
+def others(database: Database, directory: DataDirectory) -> list[Path]:
+    """The files in the directory that belong to no VOD of this database, so that nothing here
+    ever touches them."""
     with database.transaction() as connection:
         known = files.in_directory(connection, directory.id)
-    pruned = []
-    for vod, rank in _ranked(known):
-        path = directory.file_of(vod)
-        if not path.exists():
-            if not dry_run:
-                _note_gone(database, vod, path)
-            continue
-        pruned.append(_prune_one(database, path, vod, rank, verdict_on, dry_run=dry_run))
-    return pruned
+    names = {directory.file_of(vod).name for vod in known}
+    return [path for path in directory.files() if path.name not in names]
 
 
 def clean_up(directory: DataDirectory, max_age_seconds: float) -> list[Path]:
@@ -85,46 +131,107 @@ def clean_up(directory: DataDirectory, max_age_seconds: float) -> list[Path]:
     return removed
 
 
-def _prune_one(
-    database: Database, path: Path, vod: Vod, rank: int, verdict_on: Judge, *, dry_run: bool
-) -> Pruned:
-    with database.transaction() as connection:
-        now = clock(connection)
-        if dry_run:
-            verdict = verdict_on(vod, rank, now)
-        else:
-            # Judged again under a lock: an operator may just have asked for it anew.
-            current = files.lock(connection, vod.id)
-            if current is None:
-                return Pruned(vod.twitch_vod_id, path, 0, False, "it is not ours any more")
-            verdict = verdict_on(current, rank, now)
-        size = path.stat().st_size
-        if verdict.goes and not dry_run:
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    database: Database
+    directory: DataDirectory
+    verdict_on: Judge
+    actor: str
+    reason: str | None
+    dry_run: bool
+
+    def run(self) -> list[Pruned]:
+        self.directory.check()
+        with self.database.transaction() as connection:
+            known = files.in_directory(connection, self.directory.id)
+        here, gone = [], []
+        for vod in known:
+            if os.path.lexists(self.directory.file_of(vod)):
+                here.append(vod)
+            else:
+                gone.append(self._gone(vod))
+        return [self._one(vod, rank) for vod, rank in _ranked(here)] + gone
+
+    def _one(self, vod: Vod, rank: int) -> Pruned:
+        path = self.directory.file_of(vod)
+        with self.database.transaction(actor=self.actor) as connection:
+            if not self.dry_run:
+                # Judged again under a lock: an operator may just have asked for it anew.
+                current = files.lock(connection, vod.id)
+                if current is None or self.directory.file_of(current) != path:
+                    return Pruned(vod.twitch_vod_id, path, 0, Fate.STAYS, "it is changing just now")
+                vod = current
+            size_bytes, foreign = _look(path, vod)
+            verdict = self.verdict_on(vod, rank, clock(connection))
+            if foreign is not None:
+                verdict = Verdict(False, foreign)
+            if not verdict.goes:
+                return Pruned(vod.twitch_vod_id, path, size_bytes, Fate.STAYS, verdict.why)
+            failure = None if self.dry_run else self._remove(connection, vod, path, size_bytes)
+        if failure is not None:
+            return Pruned(vod.twitch_vod_id, path, size_bytes, Fate.FAILED, failure)
+        return Pruned(vod.twitch_vod_id, path, size_bytes, Fate.REMOVED, verdict.why)
+
+    def _remove(self, connection: Connection, vod: Vod, path: Path, size_bytes: int) -> str | None:
+        """Why it could not be removed, if it could not."""
+        try:
             path.unlink(missing_ok=True)
-            files.removed(connection, vod.id)
-            metrics.files_removed.inc()
-            _log.info("file removed", vod=vod.twitch_vod_id, path=path, size_bytes=size)
-    return Pruned(vod.twitch_vod_id, path, size, verdict.goes, verdict.why)
+        except OSError as error:
+            _log.error("file cannot be removed", vod=vod.twitch_vod_id, path=path, exc=error)
+            return f"it cannot be removed: {error.strerror}"
+        files.removed(connection, vod.id)
+        audit.record(
+            connection,
+            actor=self.actor,
+            action="prune",
+            target=vod.twitch_vod_id,
+            before={"file": path, "size_bytes": size_bytes},
+            after={"file": None},
+            reason=self.reason,
+        )
+        metrics.files_removed.inc()
+        _log.info("file removed", vod=vod.twitch_vod_id, path=path, size_bytes=size_bytes)
+        return None
+
+    def _gone(self, vod: Vod) -> Pruned:
+        """On YouTube: done anyway. Else it has to come down again."""
+        self.directory.check()  # where a whole disk is missing, no file has been deleted
+        path = self.directory.file_of(vod)
+        gone = f"its file {path.name} was deleted or moved"
+        if vod.stage in (Stage.PUBLISHED, Stage.VERIFYING):
+            if not self.dry_run:
+                with self.database.transaction(actor=self.actor) as connection:
+                    files.removed(connection, vod.id)
+                _log.info("file was removed by hand", vod=vod.twitch_vod_id, path=path)
+            return Pruned(vod.twitch_vod_id, path, 0, Fate.GONE, f"{gone}; it is on YouTube")
+        if not self.dry_run:
+            with self.database.transaction(actor=self.actor) as connection:
+                if files.fetch_again(connection, vod.id, f"{gone}; it is fetched again"):
+                    _log.warning("file is gone, fetching again", vod=vod.twitch_vod_id, path=path)
+        return Pruned(vod.twitch_vod_id, path, 0, Fate.GONE, gone)
 
 
-def _note_gone(database: Database, vod: Vod, path: Path) -> None:
-    """On YouTube: done anyway. Else it has to come down again."""
-    if vod.stage in (Stage.PUBLISHED, Stage.VERIFYING):
-        with database.transaction() as connection:
-            files.removed(connection, vod.id)
-        _log.info("file was removed by hand", vod=vod.twitch_vod_id, path=path)
-        return
-    gone = FileGone(f"its file {path.name} was deleted or moved")
-    with database.transaction() as connection:
-        if files.fetch_again(connection, vod.id, f"{gone.why}; it is fetched again"):
-            _log.warning("file is gone, fetching again", vod=vod.twitch_vod_id, path=path)
+def _look(path: Path, vod: Vod) -> tuple[int, str | None]:
+    """The size of what lies there; and why it is not the file that vodtender made, if it is
+    not: then it may be the only copy of something else."""
+    try:
+        found = path.lstat()
+    except OSError as error:
+        return 0, f"it cannot be looked at: {error.strerror}"
+    if stat.S_ISLNK(found.st_mode):
+        return 0, "it is a symbolic link that somebody has put there"
+    if not stat.S_ISREG(found.st_mode):
+        return 0, "it is not a file"
+    if found.st_size != vod.file_size_bytes:
+        return found.st_size, "its size is not the recorded one: somebody has changed it"
+    return found.st_size, None
 
 
-def _ranked(known: Sequence[Vod]) -> list[tuple[Vod, int]]:
+def _ranked(here: Sequence[Vod]) -> list[tuple[Vod, int]]:
     """With each its place among the files of its channel, newest stream first."""
     ranks: dict[str, int] = {}
     ranked = []
-    for vod in sorted(known, key=lambda v: v.date or v.created_at, reverse=True):
+    for vod in sorted(here, key=lambda v: v.date or v.created_at, reverse=True):
         ranks[vod.channel] = ranks.get(vod.channel, -1) + 1
         ranked.append((vod, ranks[vod.channel]))
     return ranked

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vodtender import log
-from vodtender.errors import DatabaseUnavailable, Rejected
+from vodtender.errors import DatabaseUnavailable, Rejected, SettingsError
 from vodtender.model.outcome import (
     Absent,
     OnYouTube,
@@ -132,8 +132,14 @@ def _free_disk(place: Workplace, vod: Vod) -> None:
     if settings.retention_dry_run:
         return
     try:
-        prune(place.database, place.directory, by_settings(settings), dry_run=False)
-    except DatabaseUnavailable as error:
+        prune(
+            place.database,
+            place.directory,
+            by_settings(settings),
+            actor=place.worker_id,
+            dry_run=False,
+        )
+    except (DatabaseUnavailable, SettingsError) as error:
         _log.debug("pruned later", why=error.message)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.rows import class_row
@@ -36,7 +37,8 @@ def record(
     after: Any = None,
     reason: str | None = None,
 ) -> None:
-    """Writes one line, in the transaction that makes the change."""
+    """Writes one line, in the transaction that makes the change. `before` and `after` are of
+    JSON's types; times and other things in them are stored as text."""
     connection.execute(
         "INSERT INTO audit (actor, action, target, before, after, reason)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
@@ -44,8 +46,8 @@ def record(
             actor,
             action,
             target,
-            None if before is None else Jsonb(before),
-            None if after is None else Jsonb(after),
+            None if before is None else Jsonb(before, dumps=_dumped),
+            None if after is None else Jsonb(after, dumps=_dumped),
             reason,
         ),
     )
@@ -59,15 +61,26 @@ def find(
     after: datetime | None = None,
     limit: int = 50,
 ) -> list[AuditLine]:
-    """The last lines that fit, newest first."""
+    """The last lines that fit, newest first. An action is found by its first word, too."""
     with connection.cursor(row_factory=class_row(AuditLine)) as cursor:
         return cursor.execute(
             """
             SELECT id, at, actor, action, target, before, after, reason FROM audit
             WHERE (%(target)s::text IS NULL OR target = %(target)s)
-                AND (%(action)s::text IS NULL OR action = %(action)s)
+                AND (%(action)s::text IS NULL OR action = %(action)s
+                    OR starts_with(action, %(action)s || ' '))
                 AND (%(after)s::timestamptz IS NULL OR at > %(after)s)
             ORDER BY id DESC LIMIT %(limit)s
             """,
             {"target": target, "action": action, "after": after, "limit": limit},
         ).fetchall()
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, default=_as_text)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return str(value)

@@ -73,6 +73,17 @@ def put(connection: Connection, breaker: Breaker) -> None:
     )
 
 
+def failed_vods(connection: Connection) -> dict[str, list[str]]:
+    """The Twitch numbers of the VODs that have failed in each channel, the last one first."""
+    rows = connection.execute(
+        """
+        SELECT breaker_failures.channel, array_agg(twitch_vod_id ORDER BY at DESC) AS vods
+        FROM breaker_failures JOIN vods ON vods.id = vod_id GROUP BY 1
+        """
+    )
+    return {row["channel"]: row["vods"] for row in rows}
+
+
 def lock(connection: Connection, channel: str) -> None:
     """One decision at a time about a channel's breaker, until the transaction ends."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('breaker ' || %s))", (channel,))

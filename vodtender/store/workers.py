@@ -93,9 +93,24 @@ def find(connection: Connection, *, heard_within_seconds: float | None = None) -
         ).fetchall()
 
 
-def set_draining(connection: Connection, worker_id: str | None) -> int:
-    """Tells one daemon, or all, to take nothing new. Returns how many were told."""
-    return connection.execute(
-        "UPDATE workers SET draining = true WHERE %(id)s::text IS NULL OR worker_id = %(id)s",
-        {"id": worker_id},
-    ).rowcount
+def in_hand(connection: Connection) -> dict[str, list[str]]:
+    """The Twitch numbers of the VODs that each worker works on; what its death or silence has
+    freed is not in its hand."""
+    rows = connection.execute(
+        "SELECT worker_id, array_agg(twitch_vod_id ORDER BY id) AS vods FROM vods"
+        " WHERE worker_id IS NOT NULL AND lease_expires_at > now() GROUP BY 1"
+    )
+    return {row["worker_id"]: row["vods"] for row in rows}
+
+
+def is_draining(connection: Connection, worker_id: str) -> bool:
+    """Whether it has been told to take nothing new."""
+    row = connection.execute(
+        "SELECT draining FROM workers WHERE worker_id = %s", (worker_id,)
+    ).fetchone()
+    return row is not None and row["draining"]
+
+
+def set_draining(connection: Connection, worker_id: str) -> None:
+    """Tells a daemon to take nothing new."""
+    connection.execute("UPDATE workers SET draining = true WHERE worker_id = %s", (worker_id,))

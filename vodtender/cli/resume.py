@@ -1,0 +1,28 @@
+"""`vodtender resume`."""
+
+from __future__ import annotations
+
+import typer
+
+from vodtender.cli.changes import write_changes
+from vodtender.cli.context import AsJson, Context, DryRun, Reason
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def resume(
+    ctx: typer.Context,
+    *,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on after `vodtender pause`, at once."""
+    from vodtender.procedures import pause
+    from vodtender.procedures.actor import operator
+
+    context: Context = ctx.obj
+    with context.database() as database:
+        change = pause.end(database, actor=operator(), reason=reason, dry_run=dry_run)
+    write_changes([change], dry_run=dry_run, as_json=as_json)
