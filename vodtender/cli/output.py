@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -65,16 +66,41 @@ def note(text: str) -> None:
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Aligned columns. On a terminal the last one is cut where the line ends."""
     table = [tuple(columns), *(tuple(printable(cell) for cell in row) for row in rows)]
-    widths = [max(len(row[n]) for row in table) for n in range(len(columns))]
-    room = _terminal_columns()
+    widths = [max(width(row[n]) for row in table) for n in range(len(columns))]
+    room = terminal_columns()
     for number, row in enumerate(table):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        line = "  ".join(padded).rstrip()
-        if room is not None and len(line) > room:
-            line = line[: room - 1] + "…"
+        line = fit("  ".join(map(padded, row, widths)).rstrip(), room)
         if number == 0 and colours():
             line = f"\x1b[1m{line}\x1b[0m"
         sys.stdout.write(line + "\n")
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def padded(text: str, columns: int) -> str:
+    """The text with spaces up to so many columns."""
+    return text + " " * (columns - width(text))
+
+
+def fit(text: str, columns: int | None) -> str:
+    """The text, cut where a line of so many columns ends; None: not at all."""
+    if columns is None or width(text) <= columns:
+        return text
+    taken, kept = 1, 0
+    for kept, character in enumerate(text):  # noqa: B007
+        taken += _width(character)
+        if taken > columns:
+            break
+    return text[:kept] + "…"
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def colours() -> bool:
@@ -118,7 +144,8 @@ def moment(at: datetime | None, now: datetime | None = None) -> str:
     return f"{text} (in {duration(away)})" if away > 0 else f"{text} ({duration(-away)} ago)"
 
 
-def _terminal_columns() -> int | None:
+def terminal_columns() -> int | None:
+    """How wide the terminal is; None when stdout is none."""
     if not sys.stdout.isatty():
         return None
     try:

@@ -287,10 +287,13 @@ class Settings:
     @property
     def uploads_enabled(self) -> bool:
         """Whether VODs go to YouTube: as set, else if there are credentials."""
-        for wish in (self.yt_enabled, self.youtube_upload_enabled):
-            if wish is not None:
-                return wish
-        return bool(self.yt_client_id and self.yt_client_secret)
+        wish = self.upload_wish
+        return bool(self.yt_client_id and self.yt_client_secret) if wish is None else wish
+
+    @property
+    def upload_wish(self) -> bool | None:
+        """YT_ENABLED, by its older name too; None when it is not set."""
+        return self.youtube_upload_enabled if self.yt_enabled is None else self.yt_enabled
 
     @property
     def dsn(self) -> str | None:

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 from vodtender import metrics
 from vodtender.errors import DatabaseUnavailable
 from vodtender.model.breaker import STATES, worst
+from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
 from vodtender.store import breaker, overview, pause
 
 if TYPE_CHECKING:
     from vodtender.pipeline.workplace import Workplace
-
-_QUEUED = ("queued", "retrying", "downloading")
-_UPLOADING = ("downloaded", "held", "uploading", "finalizing", "verifying")
 
 
 class Gauges:
@@ -48,11 +46,13 @@ class Gauges:
             for state, number in states.items():
                 by_state.labels(channel, state).set(number)
                 total[state] = total.get(state, 0) + number
-        gauge("vod_queue_depth", "VODs to be downloaded.", sum(total.get(s, 0) for s in _QUEUED))
+        gauge(
+            "vod_queue_depth", "VODs to be downloaded.", sum(total.get(s, 0) for s in TO_DOWNLOAD)
+        )
         gauge(
             "vod_upload_queue_depth",
             "VODs on disk on their way to YouTube.",
-            sum(total.get(s, 0) for s in _UPLOADING),
+            sum(total.get(s, 0) for s in TO_UPLOAD),
         )
         state = worst([found.state for found in breakers.values()])
         gauge("vod_circuit_open", "1 while a circuit breaker is open.", state == "open")

@@ -108,7 +108,7 @@ class _Routes:
             document = status.document(self._place.database, self._place.settings)
         except DatabaseUnavailable as error:
             metrics.db_errors.inc()
-            return _json(status.unavailable(error), 503)
+            return _json(status.unavailable(error, self._place.settings), 503)
         return _json(document)
 
     def livez(self, _request: Request) -> Response:

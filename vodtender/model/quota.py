@@ -23,6 +23,12 @@ def next_reset(now: datetime) -> datetime:
     return datetime.combine(tomorrow, time(), tzinfo=_pacific()).astimezone(UTC)
 
 
+def project_of(client_id: str | None) -> str:
+    """The Google project whose quota an OAuth client uses: the number before the dash."""
+    number = (client_id or "").partition("-")[0]
+    return number if number.isdigit() else client_id or "unknown"
+
+
 def _pacific() -> tzinfo:
     try:
         return ZoneInfo("America/Los_Angeles")

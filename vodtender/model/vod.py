@@ -9,6 +9,12 @@ from enum import StrEnum
 URL = "https://www.twitch.tv/videos/{}"
 
 
+TO_DOWNLOAD = ("queued", "retrying", "downloading")
+"""States of a VOD that can be downloaded: neither live nor failed for good."""
+TO_UPLOAD = ("downloaded", "held", "uploading", "finalizing")
+"""States of a VOD that is on disk and on its way to YouTube."""
+
+
 class Stage(StrEnum):
     """Where a VOD is on its way. Each is claimed by one worker at a time or by nobody."""
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from vodtender import log
 from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable
-from vodtender.model.quota import pacific_day
+from vodtender.model.quota import pacific_day, project_of
 from vodtender.pipeline.oauth_services import YOUTUBE as PROVIDER
+from vodtender.pipeline.oauth_services import uploads_wanted
 from vodtender.pipeline.renewal import Renewal
 from vodtender.pipeline.token_box import TokenBox
 from vodtender.store import tokens as store
@@ -49,14 +50,8 @@ class Accounts:
 
     def uploads_wanted(self, connection: Connection) -> bool:
         """Whether VODs go to YouTube: as set, else if there is an account to use."""
-        settings = self._settings
-        for wish in (settings.yt_enabled, settings.youtube_upload_enabled):
-            if wish is not None:
-                return wish
-        return any(
-            row.provider == PROVIDER and (row.client_id or settings.yt_client_id)
-            for row in store.find(connection)
-        )
+        wish = self._settings.upload_wish
+        return uploads_wanted(self._settings, store.find(connection)) if wish is None else wish
 
     def youtube(self, account: str) -> YouTube:
         """The account's client. Its tokens are looked up when they are needed."""
@@ -79,12 +74,9 @@ class Accounts:
         return self._renewal.renew_due()
 
     def project(self, connection: Connection, account: str) -> str:
-        """The Google project whose quota an account uses: the number before the dash of the
-        client id."""
+        """The Google project whose quota an account uses."""
         stored = store.get(connection, PROVIDER, account)
-        client_id = (stored.client_id if stored else None) or self._settings.yt_client_id or ""
-        number = client_id.partition("-")[0]
-        return number if number.isdigit() else client_id or "unknown"
+        return project_of((stored.client_id if stored else None) or self._settings.yt_client_id)
 
     def _count(self, account: str, units: int) -> None:
         now = self._clock()

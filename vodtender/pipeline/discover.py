@@ -11,6 +11,7 @@ from typing import cast
 from vodtender import log, metrics
 from vodtender.errors import LeaseLost, Transient, VodtenderError
 from vodtender.model import discovery
+from vodtender.model.decision import problem_text
 from vodtender.model.discovery import Kind, ListedVod, LiveStream
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import catalog, leases, vods
@@ -121,7 +122,7 @@ def discover(place: Workplace, channel: str) -> int | None:
     except VodtenderError as error:
         _log.warning("cannot look", channel=channel, why=error.message, hint=error.hint)
         with place.database.transaction() as connection:
-            catalog.could_not_list(connection, channel, error.message)
+            catalog.could_not_list(connection, channel, problem_text(error))
             leases.release(connection, _lease(channel), place.worker_id, claim)
         return look.new
     with place.database.transaction() as connection:

@@ -7,9 +7,9 @@ there); those who log in, renew or log out need not know.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vodtender.config.settings import DEFAULT_ACCOUNT, Settings
 from vodtender.errors import CredentialsMissing
@@ -21,6 +21,23 @@ if TYPE_CHECKING:
 
 YOUTUBE = "youtube"
 TWITCH = "twitch"
+
+
+class _Account(Protocol):
+    @property
+    def provider(self) -> str: ...
+    @property
+    def client_id(self) -> str | None: ...
+
+
+def uploads_wanted(settings: Settings, accounts: Iterable[_Account]) -> bool:
+    """Whether VODs go to YouTube: as set, else if one of the stored accounts can be used."""
+    if settings.upload_wish is not None:
+        return settings.upload_wish
+    return any(
+        account.provider == YOUTUBE and (account.client_id or settings.yt_client_id)
+        for account in accounts
+    )
 
 
 class Service(ABC):

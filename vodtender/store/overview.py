@@ -103,15 +103,18 @@ def transfers(connection: Connection) -> list[Transfer]:
 
 
 def errors(connection: Connection, limit: int) -> list[ErrorLine]:
-    """The VODs with a problem, the latest first."""
+    """The VODs with a problem, the latest first. What an operator has skipped is none."""
     with connection.cursor(row_factory=class_row(ErrorLine)) as cursor:
         return cursor.execute(
             """
-            SELECT twitch_vod_id AS vod_id, channel, title, state, processing_error AS error,
-                problem_code AS code, updated_at, next_try_at
-            FROM vods WHERE processing_error IS NOT NULL ORDER BY updated_at DESC LIMIT %s
+            SELECT * FROM (
+                SELECT twitch_vod_id AS vod_id, channel, title, state,
+                    processing_error AS error, problem_code AS code, updated_at, next_try_at
+                FROM vods WHERE processing_error IS NOT NULL
+                ORDER BY updated_at DESC LIMIT %(enough)s) AS latest
+            WHERE state <> 'skipped' ORDER BY updated_at DESC LIMIT %(limit)s
             """,
-            (limit,),
+            {"enough": _ENOUGH, "limit": limit},
         ).fetchall()
 
 
@@ -130,7 +133,7 @@ def vanishing(
             {"within": within_seconds, "limit": limit},
         ).fetchall()
     row = connection.execute(
-        f"SELECT count(*) AS n FROM (SELECT {query} LIMIT %(enough)s) AS some",
+        f"SELECT count(*) AS n FROM (SELECT {query} LIMIT %(enough)s) AS first",
         {"within": within_seconds, "enough": _ENOUGH},
     ).fetchone()
     assert row is not None

@@ -1,0 +1,235 @@
+"""The status as a person reads it: one screen, the trouble in red, what to type last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from vodtender.cli.output import duration, fit, moment, padded, size
+from vodtender.log import printable
+
+Document = Mapping[str, Any]
+
+_ERRORS = 5
+_VANISHING = 5
+_LABEL = 10
+_BOLD, _RED, _YELLOW, _DIM = "1", "31", "33", "2"
+_STATES = (
+    ("live", "live"),
+    ("queued", "queued"),
+    ("retrying", "to be tried again"),
+    ("downloading", "coming down"),
+    ("downloaded", "to be uploaded"),
+    ("held", "held"),
+    ("uploading", "going up"),
+    ("finalizing", "uncertain"),
+    ("verifying", "being processed by YouTube"),
+    ("kept", "kept without upload"),
+    ("published", "on YouTube"),
+    ("skipped", "skipped"),
+    ("failed", "failed for good"),
+)
+
+
+class _Line(NamedTuple):
+    label: str
+    text: str
+    style: str = ""
+
+
+def screen(status: Document, *, columns: int | None, colours: bool) -> str:
+    """The whole picture. Lines are cut to `columns`, if there is such a limit."""
+    now = datetime.fromisoformat(status["at"])
+    lines = [
+        _Line(label if number == 0 else "", text, style)
+        for label, part in _PARTS
+        for number, (text, style) in enumerate(part(status, now))
+    ]
+    return "".join(_drawn(line, columns, colours=colours) + "\n" for line in lines)
+
+
+def _drawn(line: _Line, columns: int | None, *, colours: bool) -> str:
+    label = padded(line.label, _LABEL)
+    text = fit(printable(line.text), None if columns is None else columns - _LABEL)
+    if not colours:
+        return (label + text).rstrip()
+    styled = f"\x1b[{line.style}m{text}\x1b[0m" if line.style and text else text
+    return f"\x1b[{_BOLD}m{label}\x1b[0m{styled}"
+
+
+_Texts = Iterator[tuple[str, str]]
+
+
+def _queue(status: Document, _now: datetime) -> _Texts:
+    states = status["states"]
+    yield _counted(states) or "no VODs", ""
+    channels = [one for one in status["channels"] if one["states"]]
+    if len(channels) > 1:
+        for one in channels:
+            yield f"{one['channel'] or 'no channel'}: {_counted(one['states'])}", _DIM
+    if status["paused"]:
+        yield f"paused: {status['pause_reason']}", _YELLOW
+
+
+def _counted(states: Mapping[str, int]) -> str:
+    counted = [f"{states[state]} {name}" for state, name in _STATES if states.get(state)]
+    return ", ".join(counted)
+
+
+def _moving(status: Document, _now: datetime) -> _Texts:
+    for arrow, name in (("↓", "downloads"), ("↑", "uploads")):
+        for one in status[name]:
+            yield f"{arrow} {one['vod_id']}  {_progress(one)}  {one['title']}", ""
+    if not status["downloads"] and not status["uploads"]:
+        yield "nothing", _DIM
+
+
+def _progress(one: Mapping[str, Any]) -> str:
+    if not one["total_bytes"]:
+        return f"{one['phase']} {size(one['done_bytes'])}"
+    share = f"{min(100, 100 * one['done_bytes'] // one['total_bytes'])} %"
+    parts = [share, f"{size(one['done_bytes'])} of {size(one['total_bytes'])}"]
+    if one["bytes_per_second"]:
+        parts.append(f"{size(one['bytes_per_second'])}/s")
+    if one["left_seconds"] is not None:
+        parts.append(f"{duration(one['left_seconds'])} left")
+    return "  ".join(parts)
+
+
+def _vanishing(status: Document, now: datetime) -> _Texts:
+    found = status["vanishing"]
+    if not found["count"]:
+        yield "nothing within a day", _DIM
+        return
+    yield f"{found['count']} within a day and not on disk", _YELLOW
+    for one in found["vods"][:_VANISHING]:
+        yield f"{one['vod_id']}  {_when(one['vanishes_at'], now)}  {one['title']}", ""
+
+
+def _breakers(status: Document, now: datetime) -> _Texts:
+    troubled = [
+        one
+        for one in status["channels"]
+        if one["circuit_breaker"]["state"] != "closed" or one["circuit_breaker"]["failures"]
+    ]
+    for one in troubled:
+        breaker = one["circuit_breaker"]
+        text = f"{breaker['state']}, {_number(breaker['failures'], 'VOD')} failed"
+        if breaker["state"] != "closed" and breaker["open_until"]:
+            text += f", one is tried after {_when(breaker['open_until'], now)}"
+        yield f"{one['channel']}: {text}", "" if breaker["state"] == "closed" else _RED
+    if not troubled:
+        yield "closed", _DIM
+
+
+def _limits(status: Document, now: datetime) -> _Texts:
+    if not status["uploads_enabled"]:
+        yield "uploads are off", _DIM
+        return
+    quota = status["quota"]
+    for one in quota["projects"] or [quota]:
+        full = one["uploads"] >= one["uploads_limit"] or one["used"] >= one["limit"]
+        name = f"project {one['project']}: " if len(quota["projects"]) > 1 else ""
+        yield (
+            f"{name}{one['uploads']} of {one['uploads_limit']} uploads,"
+            f" {one['used']:,} of {one['limit']:,} units today;"
+            f" anew {_when(one['resets_at'], now)}",
+            _YELLOW if full else "",
+        )
+
+
+def _accounts(status: Document, now: datetime) -> _Texts:
+    for one in status["accounts"]:
+        name = f"{one['provider']} {one['account']}" + (f" ({one['owner']})" * bool(one["owner"]))
+        if one["problem"]:
+            yield f"{name}: {one['problem']}", _RED
+        elif one["held_until"]:
+            yield f"{name}: waits until {_when(one['held_until'], now)}", _YELLOW
+        else:
+            yield f"{name}: logged in", ""
+    if not status["accounts"]:
+        yield "none", _DIM
+
+
+def _disk(status: Document, _now: datetime) -> _Texts:
+    disk = status["disk"]
+    yield _room(disk["path"], disk["free_bytes"], disk["total_bytes"]), ""
+    for why in {one["downloads_paused"] for one in status["workers"] if one["alive"]} - {None}:
+        yield f"no downloads: {why}", _RED
+
+
+def _room(path: str, free_bytes: int | None, total_bytes: int | None) -> str:
+    if free_bytes is None:
+        return f"{path}: not there yet"
+    return f"{path}: {size(free_bytes)} free of {size(total_bytes)}"
+
+
+def _workers(status: Document, now: datetime) -> _Texts:
+    for one in status["workers"]:
+        name = f"{one['host']} pid {one['pid']} (vodtender {one['version']})"
+        if not one["alive"]:
+            yield f"{name}: not heard of since {_when(one['heartbeat_at'], now)}", _RED
+        elif one["draining"]:
+            yield f"{name}: draining", _YELLOW
+        else:
+            yield f"{name}: since {_when(one['started_at'], now)}", ""
+    if not status["workers"]:
+        yield "none is running", _YELLOW
+
+
+def _database(status: Document, _now: datetime) -> _Texts:
+    database = status["database"]
+    if not database["ok"]:
+        yield database["error"], _RED
+        return
+    where = "embedded" if database["embedded"] else "DB_DSN"
+    yield f"PostgreSQL {database['server_version']} ({where})", _DIM
+
+
+def _errors(status: Document, now: datetime) -> _Texts:
+    alike: dict[str, list[Mapping[str, Any]]] = {}
+    for one in status["errors"]:
+        alike.setdefault(one["error"], []).append(one)
+    for error, vods in list(alike.items())[:_ERRORS]:
+        first = vods[0]
+        more = f" and {_number(len(vods) - 1, 'more')}" if len(vods) > 1 else ""
+        ago = duration((now - datetime.fromisoformat(first["updated_at"])).total_seconds())
+        yield f"{first['vod_id']}{more}, {ago} ago: {error}", _RED
+    for one in status["channels"]:
+        if one["watched"] and one["problem"]:
+            yield f"{one['channel']} cannot be listed: {one['problem']}", _RED
+    if not status["errors"] and not any(one["problem"] for one in status["channels"]):
+        yield "none", _DIM
+
+
+def _next(status: Document, _now: datetime) -> _Texts:
+    for step in status["next"]:
+        yield step["command"], _BOLD
+        yield f"  {step['why']}", ""
+    if not status["next"]:
+        yield "nothing needs you", _DIM
+
+
+_PARTS = (
+    ("VODs", _queue),
+    ("Moving", _moving),
+    ("Vanishing", _vanishing),
+    ("Breaker", _breakers),
+    ("Limits", _limits),
+    ("Accounts", _accounts),
+    ("Disk", _disk),
+    ("Workers", _workers),
+    ("Database", _database),
+    ("Errors", _errors),
+    ("Next", _next),
+)
+
+
+def _when(text: str, now: datetime) -> str:
+    return moment(datetime.fromisoformat(text), now)
+
+
+def _number(count: int, noun: str) -> str:
+    plural = "" if count == 1 or noun == "more" else "s"
+    return f"{count} {noun}{plural}"

@@ -1,0 +1,83 @@
+"""What to type next, concluded from the status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Step = dict[str, str]
+Document = Mapping[str, Any]
+
+
+def what_next(status: Document) -> list[Step]:
+    """What needs a person, the most urgent first: `why`, and the `command` to type. Empty when
+    nothing does."""
+    return [
+        {"why": why, "command": command}
+        for part in (_daemon, _pause, _accounts, _disk, _breakers, _vanishing, _vods)
+        for why, command in part(status)
+    ]
+
+
+_Found = Iterator[tuple[str, str]]
+
+
+def _daemon(status: Document) -> _Found:
+    working = [one for one in status["workers"] if one["alive"]]
+    if not any(one["watched"] for one in status["channels"]) and not status["states"]:
+        yield "no channel is set and there are no VODs", "TWITCH_CHANNEL=name vodtender run"
+    elif not working:
+        yield "no daemon is running, so nothing moves", "vodtender run"
+    elif all(one["draining"] for one in working):
+        yield "every daemon is draining, so nothing new is begun", "vodtender run"
+
+
+def _pause(status: Document) -> _Found:
+    if status["paused"]:
+        yield f"processing is paused: {status['pause_reason']}", "vodtender resume"
+
+
+def _accounts(status: Document) -> _Found:
+    for one in status["accounts"]:
+        if one["problem"] is not None:
+            name = "" if one["account"] == "default" else f" --account {one['account']}"
+            why = f"{one['provider']} account {one['account']}: {one['problem']}"
+            yield why, f"vodtender auth login {one['provider']}{name}"
+
+
+def _disk(status: Document) -> _Found:
+    for why in dict.fromkeys(
+        one["downloads_paused"]
+        for one in status["workers"]
+        if one["alive"] and one["downloads_paused"]
+    ):
+        yield why, "vodtender prune --dry-run"
+
+
+def _breakers(status: Document) -> _Found:
+    for one in status["channels"]:
+        if one["circuit_breaker"]["state"] == "open":
+            until = one["circuit_breaker"]["open_until"]
+            why = f"circuit breaker of {one['channel'] or 'no channel'} open"
+            tries = f"; one VOD is tried after {until}" if until else ""
+            yield why + tries, "vodtender breaker reset (once the cause is mended)"
+        if one["watched"] and one["problem"]:
+            yield f"{one['channel']} cannot be listed: {one['problem']}", "vodtender config show"
+
+
+def _vanishing(status: Document) -> _Found:
+    for one in status["vanishing"]["vods"][:1]:
+        if one["state"] in ("queued", "retrying"):
+            why = f"VOD {one['vod_id']} vanishes from Twitch at {one['vanishes_at']}"
+            yield why, f"vodtender priority {one['vod_id']} 100"
+
+
+def _vods(status: Document) -> _Found:
+    for one in status["errors"]:
+        if one["state"] == "finalizing":
+            why = f"nobody knows yet whether VOD {one['vod_id']} is on YouTube"
+            yield why, f"vodtender resolve {one['vod_id']} --uploaded ID | --not-uploaded"
+    failed = status["states"].get("failed", 0)
+    if failed:
+        number = "1 VOD has" if failed == 1 else f"{failed} VODs have"
+        yield f"{number} failed for good", "vodtender vods --state failed"
