@@ -24,6 +24,8 @@ def write_changes(changes: Sequence[Change], *, dry_run: bool, as_json: bool = F
         ]
         write_json({"dry_run": dry_run, "changes": listed})
         return
+    if not changes:
+        write_line("nothing to do")
     for change in changes:
         write_line(f"{change.target}: {_told(change, dry_run=dry_run)}")
     if dry_run and any(change.changed for change in changes):

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 from vodtender.errors import Transient
@@ -17,7 +16,6 @@ from vodtender.errors import Transient
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
 _UNMUTED = re.compile(r"-unmuted(?=\.[A-Za-z0-9]+$)")
 _MUTED = re.compile(r"-muted\.[A-Za-z0-9]+$")
-_EITHER = re.compile(r"-(?:un)?muted(?=\.[A-Za-z0-9]+$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +43,16 @@ class Segment:
     init_range: ByteRange | None = None
     byte_range: ByteRange | None = None
     discontinuity: bool = False
-    nth: int = 0
-    """How many segments before it have the same path: then only the query tells them apart."""
 
     @property
     def key(self) -> str:
-        """What stays the same when the host or the token of the URL changes, or when Twitch
-        mutes the segment."""
-        key = _EITHER.sub("", urlsplit(self.url).path)
-        key = key if self.byte_range is None else f"{key} {self.byte_range.header}"
-        return f"{key} #{self.nth}" if self.nth else key
+        """What stays the same when the host or the token of the URL changes."""
+        return _key(self.url, self.byte_range)
 
     @property
     def init_key(self) -> str | None:
         """The same for its init section."""
-        if self.init_url is None:
-            return None
-        parts = urlsplit(self.init_url)
-        # Of these there are few: what their query says is worth more than to keep them.
-        key = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        return key if self.init_range is None else f"{key} {self.init_range.header}"
+        return None if self.init_url is None else _key(self.init_url, self.init_range)
 
     @property
     def bare_url(self) -> str:
@@ -80,23 +68,6 @@ class MediaPlaylist:
     ended: bool
     total_seconds: float
     encrypted: bool = False
-
-
-class Twins:
-    """Finds the segments of an earlier playlist in one that was asked for later."""
-
-    def __init__(self, earlier: MediaPlaylist, later: MediaPlaylist) -> None:
-        self._by_key = {segment.key: segment for segment in later.segments}
-        # A token can be part of the path: then all keys are new, and what counts is the place.
-        if not any(segment.key in self._by_key for segment in earlier.segments):
-            lengths = [segment.duration_seconds for segment in earlier.segments]
-            begins = [segment.duration_seconds for segment in later.segments[: len(lengths)]]
-            pairs = zip(earlier.segments, later.segments, strict=False)
-            self._by_key = {old.key: new for old, new in pairs} if begins == lengths else {}
-
-    def of(self, segment: Segment) -> Segment | None:
-        """The same segment; None if it is not there any more."""
-        return self._by_key.get(segment.key)
 
 
 def muted_url(url: str) -> str | None:
@@ -162,8 +133,8 @@ class _Reader:
             self.encrypted |= _attributes(value).get("METHOD", "NONE") != "NONE"
         elif tag == "#EXT-X-DISCONTINUITY":
             self.discontinuity = True
-        elif tag == "#EXT-X-ENDLIST" or (tag, value) == ("#EXT-X-PLAYLIST-TYPE", "VOD"):
-            self.ended = True  # a playlist of type VOD never changes (RFC 8216, 4.3.3.5)
+        elif tag == "#EXT-X-ENDLIST":
+            self.ended = True
         elif tag in {"#EXT-X-STREAM-INF", "#EXT-X-I-FRAME-STREAM-INF"}:
             raise _garbage("it is a master playlist")
 
@@ -205,7 +176,7 @@ class _Reader:
         if self.duration_seconds is not None:
             raise _garbage("its last EXTINF has no segment: the text was cut")
         total = math.fsum(segment.duration_seconds for segment in self.segments)
-        return MediaPlaylist(_told_apart(self.segments), self.ended, total, self.encrypted)
+        return MediaPlaylist(tuple(self.segments), self.ended, total, self.encrypted)
 
 
 def _absolute(base_url: str, reference: str, what: str) -> str:
@@ -219,15 +190,9 @@ def _absolute(base_url: str, reference: str, what: str) -> str:
     return url
 
 
-def _told_apart(segments: list[Segment]) -> tuple[Segment, ...]:
-    """Segments whose keys differ."""
-    seen: Counter[str] = Counter()
-    apart = []
-    for segment in segments:
-        key = segment.key
-        apart.append(replace(segment, nth=seen[key]) if seen[key] else segment)
-        seen[key] += 1
-    return tuple(apart)
+def _key(url: str, byte_range: ByteRange | None) -> str:
+    path = urlsplit(url).path
+    return path if byte_range is None else f"{path} {byte_range.header}"
 
 
 def _attributes(value: str) -> dict[str, str]:

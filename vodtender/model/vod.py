@@ -44,6 +44,25 @@ class Stage(StrEnum):
         return self in (Stage.DOWNLOADED, Stage.UPLOADING, Stage.FINALIZING, Stage.VERIFYING)
 
 
+STATES = (
+    "live",
+    "queued",
+    "retrying",
+    "downloading",
+    "downloaded",
+    "held",
+    "kept",
+    "uploading",
+    "finalizing",
+    "verifying",
+    "published",
+    "failed",
+    "skipped",
+)
+"""What operators see of stage and problem, in the order of a VOD's way. The column `state`
+says how it follows from them."""
+
+
 class Waiting(StrEnum):
     """What a VOD waits for until its next try."""
 
@@ -130,6 +149,7 @@ class Vod:
     cancel_reason: str | None
     worker_id: str | None
     claim: int
+    lease_expires_at: datetime | None = None
     directory_id: str | None
     file_size_bytes: int | None
     file_sha256: str | None
@@ -145,6 +165,10 @@ class Vod:
         object.__setattr__(self, "gaps", tuple(self.gaps))
         if self.waiting_for is not None:
             object.__setattr__(self, "waiting_for", Waiting(self.waiting_for))
+
+    def is_in_work(self, now: datetime) -> bool:
+        """Whether a worker has it in hand, by the database's clock."""
+        return self.lease_expires_at is not None and self.lease_expires_at > now
 
     @property
     def url(self) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from vodtender.log import redact
 from vodtender.store.database import Connection
 
 
@@ -39,8 +38,7 @@ def record(
     reason: str | None = None,
 ) -> None:
     """Writes one line, in the transaction that makes the change. `before` and `after` are of
-    JSON's types; times and other things in them are stored as text. A secret in the reason is
-    masked."""
+    JSON's types; times and other things in them are stored as text."""
     connection.execute(
         "INSERT INTO audit (actor, action, target, before, after, reason)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
@@ -50,7 +48,7 @@ def record(
             target,
             None if before is None else Jsonb(before, dumps=_dumped),
             None if after is None else Jsonb(after, dumps=_dumped),
-            None if reason is None else redact(reason),
+            reason,
         ),
     )
 

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-import psycopg
 from psycopg import sql
 
 from vodtender import __version__
 from vodtender.errors import DatabaseUnavailable
-from vodtender.store.database import Connection, connect, first_line, translated
+from vodtender.store.database import Connection, connect, translated
 
 _LOCK = 0x766F6474  # "vodt"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -74,8 +73,7 @@ def migrate(dsn: str, wanted: Sequence[Migration] | None = None) -> tuple[str, .
 
     Raises:
         DatabaseUnavailable: it cannot be reached, is not ours (code `not_ours`), is too old a
-            server, has a schema that this program is too old for (code `schema_newer`), or
-            holds something that a migration cannot cope with (code `migration_failed`).
+            server, or has a schema that this program is too old for (code `schema_newer`).
     """
     steps = migrations() if wanted is None else tuple(wanted)
     with connect(dsn) as connection:
@@ -132,19 +130,6 @@ def _apply_next(connection: Connection, steps: Sequence[Migration]) -> str | Non
         step = next((step for step in steps if step.version > schema.version), None)
         if step is None:
             return None
-        try:
-            _apply(connection, step)
-        except psycopg.Error as error:
-            raise DatabaseUnavailable(
-                f"Migration {step.name} failed, and nothing of it was applied: {first_line(error)}",
-                hint="a database that held nothing before is the surest; else report this",
-                code="migration_failed",
-            ) from error
-        return step.name
-
-
-def _apply(connection: Connection, step: Migration) -> None:
-    with translated():
         connection.execute(_HISTORY)
         connection.execute(sql.SQL(step.statements))
         connection.execute(
@@ -152,18 +137,17 @@ def _apply(connection: Connection, step: Migration) -> None:
             " VALUES (%s, %s, %s, %s)",
             (step.version, step.name, step.oldest_program, __version__),
         )
+        return step.name
 
 
 def _read(connection: Connection) -> Schema:
     with translated():
-        # Not by to_regclass: its answer may be from before the wait for the lock.
-        rows = connection.execute(
-            "SELECT relname FROM pg_class WHERE relname IN ('schema_migrations', 'vods')"
-            " AND pg_table_is_visible(oid)"
-        )
-        there = {row["relname"] for row in rows}
-        if "schema_migrations" not in there:
-            if there:
+        there = connection.execute(
+            "SELECT to_regclass('schema_migrations') AS ours, to_regclass('vods') AS vods"
+        ).fetchone()
+        assert there is not None
+        if there["ours"] is None:
+            if there["vods"] is not None:
                 raise _not_ours()
             return Schema(0, 0)
         columns = connection.execute(

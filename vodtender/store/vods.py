@@ -33,14 +33,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which VODs `vods` lists; None: whichever."""
+    """Which VODs; what is not given does not matter."""
 
     states: tuple[str, ...] = ()
     channel: str | None = None
-    with_error: bool = False
+    failed: bool = False
+    """With a problem that is not the quota, and not being tried again at this moment."""
+    held_by_quota: bool = False
     error_text: str | None = None
+    began_after: datetime | None = None
+    began_before: datetime | None = None
     created_after: datetime | None = None
-    created_before: datetime | None = None
+    """When the row was entered, which is when the VOD was found."""
+    changed_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +66,26 @@ def get(connection: Connection, twitch_vod_id: str, *, lock: bool = False) -> Vo
         return cursor.execute(query, (twitch_vod_id,)).fetchone()
 
 
-def find(
-    connection: Connection, wanted: Filter, *, limit: int | None, lock: bool = False
-) -> list[Vod]:
-    """The VODs that fit, newest row first."""
-    conditions, parameters = _conditions(wanted)
-    query = _SELECT
-    if conditions:
-        query += sql.SQL("WHERE ") + sql.SQL(" AND ").join(conditions)
-    query += sql.SQL(" ORDER BY id DESC LIMIT %(limit)s" + (" FOR UPDATE" if lock else ""))
+def find(connection: Connection, wanted: Filter, *, limit: int | None) -> list[Vod]:
+    """The VODs that fit, the newest stream first."""
+    query = _SELECT + _where(wanted) + _NEWEST_FIRST
     with connection.cursor(row_factory=class_row(Vod)) as cursor:
-        return cursor.execute(query, {**parameters, "limit": limit}).fetchall()
+        return cursor.execute(query, {**_parameters(wanted), "limit": limit}).fetchall()
+
+
+def count(connection: Connection, wanted: Filter) -> int:
+    """How many VODs fit."""
+    query = sql.SQL("SELECT count(*) AS n FROM vods ") + _where(wanted)
+    row = connection.execute(query, _parameters(wanted)).fetchone()
+    assert row is not None
+    number: int = row["n"]
+    return number
+
+
+def numbers(connection: Connection, wanted: Filter) -> list[str]:
+    """The Twitch numbers of the VODs that fit, those that were entered first before others."""
+    query = sql.SQL("SELECT twitch_vod_id FROM vods ") + _where(wanted) + sql.SQL(" ORDER BY id")
+    return [row["twitch_vod_id"] for row in connection.execute(query, _parameters(wanted))]
 
 
 def history(connection: Connection, vod: Vod, limit: int = 100) -> list[HistoryLine]:
@@ -209,6 +223,21 @@ def edit(connection: Connection, vod: Vod, **columns: Any) -> None:
     connection.execute(query, {**columns, "id": vod.id})
 
 
+def upload_anew(connection: Connection, vod: Vod) -> None:
+    """What had been begun of its upload counts no more: its file waits to be uploaded, and
+    without one it is fetched again. Whoever works on it loses it."""
+    connection.execute(
+        """
+        UPDATE vods SET problem = NULL, problem_code = NULL, waiting_for = NULL,
+            next_try_at = NULL, uncertain_since = NULL, cancel_reason = NULL, upload_attempts = 0,
+            worker_id = NULL, lease_expires_at = NULL, claim = claim + 1,
+            stage = CASE WHEN downloaded_path IS NULL THEN 'queued' ELSE 'downloaded' END
+        WHERE id = %s
+        """,
+        (vod.id,),
+    )
+
+
 def request_cancel(connection: Connection, vod: Vod, reason: str) -> None:
     """Asks the worker that has it in hand to stop; its next heartbeat finds this."""
     connection.execute("UPDATE vods SET cancel_reason = %s WHERE id = %s", (reason, vod.id))
@@ -219,14 +248,25 @@ def notify(connection: Connection) -> None:
     connection.execute(sql.SQL("NOTIFY {}").format(sql.Identifier(CHANNEL)))
 
 
-def _conditions(wanted: Filter) -> tuple[list[sql.Composable], dict[str, Any]]:
-    found: list[tuple[str, str, Any]] = [
-        ("state = ANY(%(states)s)", "states", list(wanted.states)),
-        ("channel = %(channel)s", "channel", wanted.channel),
-        ("processing_error IS NOT NULL", "with_error", wanted.with_error),
-        ("strpos(lower(processing_error), lower(%(text)s)) > 0", "text", wanted.error_text),
-        ("created_at > %(after)s", "after", wanted.created_after),
-        ("created_at < %(before)s", "before", wanted.created_before),
-    ]
-    given = [condition for condition in found if condition[2]]
-    return [sql.SQL(text) for text, _, _ in given], {name: value for _, name, value in given}
+_NEWEST_FIRST = sql.SQL(" ORDER BY coalesce(date, created_at) DESC, id DESC LIMIT %(limit)s")
+_CONDITIONS = {
+    "states": "state = ANY(%(states)s)",
+    "channel": "channel = %(channel)s",
+    "failed": "processing_error IS NOT NULL AND stage <> 'skipped' AND worker_id IS NULL"
+    " AND problem_code IS DISTINCT FROM 'quota'",
+    "held_by_quota": "processing_error IS NOT NULL AND problem_code = 'quota'",
+    "error_text": "strpos(lower(processing_error), lower(%(error_text)s)) > 0",
+    "began_after": "coalesce(date, created_at) > %(began_after)s",
+    "began_before": "coalesce(date, created_at) < %(began_before)s",
+    "created_after": "created_at > %(created_after)s",
+    "changed_after": "updated_at > %(changed_after)s",
+}
+
+
+def _where(wanted: Filter) -> sql.Composable:
+    given = [sql.SQL(_CONDITIONS[name]) for name, value in _parameters(wanted).items() if value]
+    return sql.SQL("WHERE ") + sql.SQL(" AND ").join(given) if given else sql.SQL("")
+
+
+def _parameters(wanted: Filter) -> dict[str, Any]:
+    return {**{name: getattr(wanted, name) for name in _CONDITIONS}, "states": list(wanted.states)}

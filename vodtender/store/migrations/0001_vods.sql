@@ -80,6 +80,7 @@ CREATE INDEX vods_with_error ON vods (updated_at) WHERE processing_error IS NOT 
 CREATE INDEX vods_vanishing ON vods (vanishes_at)
     WHERE stage IN ('live', 'queued', 'downloading');
 CREATE INDEX vods_by_creation ON vods (created_at);
+CREATE INDEX vods_by_beginning ON vods (coalesce(date, created_at), id);
 CREATE INDEX vods_by_stream ON vods (stream_id) WHERE stream_id IS NOT NULL;
 CREATE INDEX vods_with_file ON vods (directory_id, downloaded_at)
     WHERE downloaded_path IS NOT NULL;

@@ -1,0 +1,99 @@
+"""The operator says whether a VOD is on YouTube, where YouTube itself cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vodtender.model import intervention
+from vodtender.model.reference import WATCH_URL
+from vodtender.model.vod import Stage, Vod
+from vodtender.procedures.change import Change
+from vodtender.procedures.vod_change import change_one
+from vodtender.store import uploads, vods
+from vodtender.store.claims import clock
+from vodtender.store.database import Connection, Database
+from vodtender.store.uploads import Upload
+
+
+def uploaded(
+    database: Database,
+    vod_id: str,
+    video_id: str,
+    *,
+    actor: str,
+    reason: str | None,
+    dry_run: bool,
+) -> Change:
+    """The VOD is on YouTube as this video, wherever it was uploaded; what is left is to see
+    whether YouTube has processed it. Of an upload in parts it is the part that was open.
+
+    Raises:
+        NotFound: there is no such VOD.
+        Refused: it makes no sense for this VOD.
+    """
+
+    def step(connection: Connection, vod: Vod) -> str:
+        verdict = intervention.is_uploaded(vod, video_id, clock(connection))
+        if not verdict.acts:
+            return verdict.says
+        known = uploads.of_vod(connection, vod.id)
+        if vod.stage is Stage.FINALIZING and len(known) and known[0].parts > 1:
+            return _settle_part(connection, vod, known, video_id)
+        if len(known) == 1 and known[0].parts == 1:
+            uploads.finish(connection, vod.id, 1, video_id)
+        else:
+            uploads.forget(connection, vod.id)
+        vods.edit(
+            connection,
+            vod,
+            youtube_url=WATCH_URL.format(video_id),
+            download_state="complete",
+            processing_error=None,
+        )
+        return "YouTube is asked whether it has processed the video"
+
+    return change_one(
+        database, vod_id, step, action="resolve", actor=actor, reason=reason, dry_run=dry_run
+    )
+
+
+def not_uploaded(
+    database: Database, vod_id: str, *, actor: str, reason: str | None, dry_run: bool
+) -> Change:
+    """The VOD is not on YouTube: what was begun of its upload is forgotten, and it is uploaded
+    anew. Parts that are known to be there stay.
+
+    Raises:
+        NotFound: there is no such VOD.
+        Refused: it makes no sense for this VOD.
+    """
+
+    def step(connection: Connection, vod: Vod) -> str:
+        known = uploads.of_vod(connection, vod.id)
+        open_parts = _open(known)
+        verdict = intervention.is_not_uploaded(
+            vod, session_open=bool(open_parts), now=clock(connection)
+        )
+        if verdict.acts:
+            for upload in open_parts:
+                uploads.forget(connection, vod.id, upload.part)
+            vods.upload_anew(connection, vod)
+        return verdict.says
+
+    return change_one(
+        database, vod_id, step, action="resolve", actor=actor, reason=reason, dry_run=dry_run
+    )
+
+
+def _settle_part(connection: Connection, vod: Vod, known: Sequence[Upload], video_id: str) -> str:
+    open_parts = _open(known)
+    if not open_parts:
+        return "none of its parts is open; the daemon goes on with the others"
+    settled = open_parts[0]
+    uploads.finish(connection, vod.id, settled.part, video_id)
+    vods.edit(connection, vod, processing_error=None, next_try_at=None)
+    return f"part {settled.part} of {settled.parts} is settled; the others follow"
+
+
+def _open(known: Sequence[Upload]) -> list[Upload]:
+    return [upload for upload in known if upload.video_id is None]
