@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.postgres", "tests.world", "tests.archive"]
+pytest_plugins = ["tests.pgbouncer", "tests.postgres", "tests.rows", "tests.world"]
