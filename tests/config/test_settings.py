@@ -31,7 +31,6 @@ def test_the_defaults_that_are_promised() -> None:
     assert (settings.yt_quota_units_per_day, settings.yt_upload_cost_units) == (10000, 1600)
     assert (settings.upload_daily_limit, settings.backfill_upload_daily_limit) == (5, 5)
     assert settings.upload_chunk_size == 8 * 1024**2
-    assert settings.disk_reserve == 1024**3
     assert settings.yt_privacy == "private"
     assert settings.retain_keep_newer_than_days == 7
     assert settings.backfill_autoclean is True

@@ -120,8 +120,11 @@ class Settings:
     download_segment_concurrency: int = _download.setting(
         integer(1, 64), "8", "connections per download"
     )
-    disk_reserve: int = _download.setting(
-        size(), "1GiB", "room on the disk that downloads leave free"
+    disk_reserve: int | None = _download.optional(
+        size(),
+        "room on the disk that downloads leave free; when unset 1 GiB, or a twentieth of a"
+        " small disk",
+        example="5GiB",
     )
     ytdlp_args: tuple[str, ...] = _download.setting(
         service_forms.ARGUMENTS, "", "options for yt-dlp, quoted as for a shell"

@@ -119,7 +119,7 @@ class Gate:
         if self.draining.is_set() or not self._has_directory():
             return False
         if lane.direction == "download":
-            return self.place.room.why_none() is None
+            return self._has_room()
         return uploads_wanted
 
     def drain(self) -> None:
@@ -127,6 +127,12 @@ class Gate:
         if not self.draining.is_set():
             self.draining.set()
             _log.info("draining: nothing new is begun")
+
+    def _has_room(self) -> bool:
+        why_none = self.place.room.why_none()
+        if why_none is not None and self.place.is_news("no room"):
+            _log.warning("no download is begun", why=why_none)
+        return why_none is None
 
     def _has_directory(self) -> bool:
         """A disk that is not there must not pass for one whose files were all deleted."""

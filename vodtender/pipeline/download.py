@@ -15,7 +15,7 @@ from vodtender.clients.ytdlp.process import (
     StillRecording,
     fetch,
 )
-from vodtender.clients.ytdlp.workdir import discard
+from vodtender.clients.ytdlp.workdir import SEGMENT_PATTERN, discard
 from vodtender.errors import Locked, Rejected, VodtenderError
 from vodtender.model.outcome import (
     Adopted,
@@ -103,7 +103,7 @@ def _request(place: Workplace, vod: Vod) -> FetchRequest:
         extra_args=settings.ytdlp_args,
         verbose=settings.ytdlp_verbose,
         allow_gaps=vod.allow_gaps,
-        reserve_bytes=settings.disk_reserve,
+        reserve_bytes=place.room.reserve_bytes,
     )
 
 
@@ -132,8 +132,9 @@ def _failed(place: Workplace, vod: Vod, error: VodtenderError, watch: _Watch) ->
         return Missing(error.message, confirmed=place.is_gone(vod.twitch_vod_id))
     if error.code == "disk_full":
         estimated = watch.last.bytes_estimated if watch.last else None
-        there = _size(place.directory.work(vod.twitch_vod_id))
+        there = _kept_bytes(place.directory.work(vod.twitch_vod_id))
         place.room.did_not_fit(vod.twitch_vod_id, max(0, 2 * (estimated or 0) - there))
+        _log.warning("the disk is full; the VOD waits for room", vod=vod.twitch_vod_id)
         make_room(place, vod.twitch_vod_id)
     elif not isinstance(error, Locked) and error.code not in ("stopped", "work_directory_busy"):
         metrics.downloads_failed.inc()
@@ -204,8 +205,9 @@ def _child_says(vod: Vod, level: str, text: str) -> None:
     say.get(level, speaker.info)(f"yt-dlp: {text}")
 
 
-def _size(directory: Path) -> int:
+def _kept_bytes(directory: Path) -> int:
+    """What the next try need not fetch again: whole segments, and nothing half made of them."""
     try:
-        return sum(path.stat().st_size for path in directory.iterdir())
+        return sum(path.stat().st_size for path in directory.glob(SEGMENT_PATTERN))
     except OSError:
         return 0

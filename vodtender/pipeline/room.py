@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from vodtender.model.disk import reserve_bytes
 from vodtender.pipeline.directory import DataDirectory
 
 
@@ -17,9 +18,15 @@ class DownloadRoom:
     """
 
     directory: DataDirectory
-    reserve_bytes: int
+    wanted_reserve_bytes: int | None
+    """None: as much as suits the disk."""
     _needed: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def reserve_bytes(self) -> int:
+        """What downloads leave free."""
+        return reserve_bytes(self.wanted_reserve_bytes, self.directory.room().total_bytes)
 
     def did_not_fit(self, twitch_vod_id: str, still_needed_bytes: int) -> None:
         """A download ran out of room and wants so much more than there was to go on."""
@@ -35,13 +42,13 @@ class DownloadRoom:
         """Why no download is to be started now; None: there is room."""
         with self._lock:
             smallest = min(self._needed.values(), default=0)
-        free = self.directory.room().free_bytes
-        wanted = self.reserve_bytes + smallest
+        free, reserve = self.directory.room().free_bytes, self.reserve_bytes
+        wanted = reserve + smallest
         if free >= wanted:
             return None
         return (
             f"the disk of {self.directory.root} has {_mb(free)} free; downloads wait until there"
-            f" are {_mb(wanted)} (DISK_RESERVE {_mb(self.reserve_bytes)}"
+            f" are {_mb(wanted)} (DISK_RESERVE {_mb(reserve)}"
             + (f" and {_mb(smallest)} for the next VOD)" if smallest else ")")
         )
 

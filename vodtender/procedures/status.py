@@ -14,6 +14,7 @@ from vodtender import __version__
 from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable
 from vodtender.model.breaker import STATES, Breaker
+from vodtender.model.disk import reserve_bytes
 from vodtender.model.quota import next_reset, pacific_day, project_of
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
 from vodtender.pipeline.oauth_services import YOUTUBE, uploads_wanted
@@ -303,7 +304,9 @@ def _disk(settings: Settings, known: Sequence[Worker]) -> dict[str, Any]:
         for one in known[:1]:
             found["path"] = one.directory
             found |= {"free_bytes": one.disk_free_bytes, "total_bytes": one.disk_total_bytes}
-    return {**found, "reserve_bytes": settings.disk_reserve}
+    total = found["total_bytes"]
+    reserve = None if total is None else reserve_bytes(settings.disk_reserve, int(total))
+    return {**found, "reserve_bytes": reserve}
 
 
 def _database(settings: Settings, server_version: int | None) -> dict[str, Any]:

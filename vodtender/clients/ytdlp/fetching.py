@@ -261,7 +261,7 @@ class Fetch:
         finally:
             ended.set()
             thread.join()
-        self._beat()
+            self._beat()  # what is known in the end, after a failure too
 
     def _beat(self) -> None:
         pool, muxer = self._pool, self._muxer

@@ -31,6 +31,7 @@ from vodtender.errors import Locked
 
 VIDEO_NAME = "whole.video"
 """An MP4, under a name that no search for finished files (*.mp4) finds."""
+SEGMENT_PATTERN = "*.seg"
 _LOCK_NAME = "lock"
 _JOURNAL_NAME = "segments.jsonl"
 _FINISHED_NAME = "finished.json"
@@ -125,7 +126,7 @@ class WorkDirectory:
         return record
 
     def _remove_segments(self) -> None:
-        for path in [*self.path.glob("*.seg"), self.path / _JOURNAL_NAME]:
+        for path in [*self.path.glob(SEGMENT_PATTERN), self.path / _JOURNAL_NAME]:
             path.unlink(missing_ok=True)
 
     def _read_journal(self) -> dict[str, Stored]:
