@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.archive", "tests.pgbouncer", "tests.postgres", "tests.world"]
+pytest_plugins = ["tests.postgres", "tests.world", "tests.archive", "tests.pgbouncer"]
