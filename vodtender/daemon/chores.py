@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 
 from vodtender import log
 from vodtender.daemon import registration
 from vodtender.daemon.lanes import Bell, Gate
 from vodtender.errors import DatabaseUnavailable, Locked, SettingsError
 from vodtender.pipeline import prune
-from vodtender.pipeline.discover import discover
 from vodtender.pipeline.prune import Fate
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import claims, leases, overview, workers
 
-_YTDLP_LISTING_PAUSE = timedelta(minutes=5)
 _log = log.get("daemon")
 
 
@@ -29,8 +25,6 @@ class Chores:
     place: Workplace
     gate: Gate
     bell: Bell
-    looked: set[str] = field(default_factory=set)
-    _listed_at: dict[str, float] = field(default_factory=dict)
 
     def heartbeat(self) -> None:
         """Says that this worker lives, learns whether it is to drain, and lets go of what
@@ -51,16 +45,6 @@ class Chores:
             self.gate.drain()
         for worker_id in place.directory.dead_workers():
             self._bury(worker_id)
-
-    def discover(self) -> None:
-        """Looks at every channel whose time has come."""
-        for channel in self.place.settings.channels:
-            if self.place.stopping.is_set() or not self._is_due(channel):
-                continue
-            if discover(self.place, channel):
-                self.bell.ring()
-            self._listed_at[channel] = time.monotonic()
-            self.looked.add(channel)
 
     def prune(self) -> None:
         """Removes local files whose time has come, by one worker per directory."""
@@ -99,7 +83,7 @@ class Chores:
         self.place.accounts.renew_due()
 
     def guarded(self, chore: Callable[[], None]) -> Callable[[], None]:
-        """The same, with the database's absence borne."""
+        """The same, with the database's absence borne, and mistakes in it contained."""
 
         def run() -> None:
             if self.place.stopping.is_set():
@@ -108,16 +92,10 @@ class Chores:
                 chore()
             except DatabaseUnavailable as error:
                 self.gate.database_failed(error)
+            except Exception as error:
+                _log.error("internal error", chore=chore.__name__, exc=error)
 
         return run
-
-    def _is_due(self, channel: str) -> bool:
-        """yt-dlp's listing is a web page's, not an API's: it is asked more rarely."""
-        last = self._listed_at.get(channel)
-        pause = self.place.settings.vod_process_interval
-        if self.place.helix is None:
-            pause = max(pause, _YTDLP_LISTING_PAUSE)
-        return last is None or time.monotonic() - last >= 0.9 * pause.total_seconds()
 
     def _bury(self, worker_id: str) -> None:
         with self.place.database.transaction() as connection:

@@ -27,19 +27,26 @@ class Listener(threading.Thread):
         super().__init__(name="listener", daemon=True)
         self._database = database
         self._bell = bell
+        self.failure: BaseException | None = None
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._listen()
-            except DatabaseUnavailable as error:
-                _log.debug("not listening", why=error.message)
-                self._stopping.wait(_RETRY_SECONDS)
+        try:
+            while not self._stopping.is_set():
+                self._listen_while_it_goes()
+        except BaseException as error:
+            self.failure = error
 
     def stop(self) -> None:
         """Ends within a second."""
         self._stopping.set()
+
+    def _listen_while_it_goes(self) -> None:
+        try:
+            self._listen()
+        except DatabaseUnavailable as error:
+            _log.debug("not listening", why=error.message)
+            self._stopping.wait(_RETRY_SECONDS)
 
     def _listen(self) -> None:
         with translated(), connect(self._database.dsn, autocommit=True) as connection:

@@ -21,6 +21,7 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
     """Whether this worker has nothing in hand and nothing to take. If `patient`, what waits for
     a short time only counts as something to do. Raises DatabaseUnavailable."""
     with place.database.transaction() as connection:
+        claims.wake(connection)  # nobody else does while every lane rests
         now = claims.clock(connection)
         breakers = breaker.all_breakers(connection)
         channels = [

@@ -19,8 +19,10 @@ from vodtender.config.settings import Settings
 from vodtender.daemon.chores import Chores
 from vodtender.daemon.lanes import Bell, Gate, LaneThread
 from vodtender.daemon.listener import Listener
+from vodtender.daemon.lookout import Lookout
 from vodtender.daemon.outlook import Verdict, nothing_left
 from vodtender.daemon.registration import registered
+from vodtender.daemon.timetable import scheduled
 from vodtender.daemon.web import WebServer
 from vodtender.errors import DatabaseUnavailable, Exit, SettingsError, VodtenderError
 from vodtender.pipeline import download, upload, verify
@@ -34,10 +36,11 @@ from vodtender.store.database import Database
 
 _TICK_SECONDS = 0.25
 _LOOK_SECONDS = 1.0
-_LONGEST_PRUNE_PAUSE_SECONDS = 300.0
-"""A file that was moved by hand is noticed within this time."""
 _SETTLED = frozenset({"published", "kept", "failed", "skipped"})
 """States in which nothing is done any more."""
+
+ServiceThread = Lookout | Listener | LaneThread
+"""Each keeps in `failure` what it died of."""
 
 _log = log.get("daemon")
 
@@ -102,7 +105,8 @@ class _Signals:
     """Counts SIGINT and SIGTERM. The first asks to stop; the second ends the process."""
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
+        # Not an Event: a handler that sets one waits for ever if it interrupts a wait for it.
+        self.came = False
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -120,9 +124,9 @@ class _Signals:
                 signal.signal(number, handler)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        if self.stop.is_set():
+        if self.came:
             os._exit(Exit.INTERRUPTED)  # the children notice that we are gone
-        self.stop.set()
+        self.came = True
 
 
 class _Service:
@@ -133,7 +137,8 @@ class _Service:
         self._web = web
         self._bell = Bell()
         self._gate = Gate(place)
-        self._chores = Chores(place, self._gate, self._bell)
+        self._lookout = Lookout(place, self._gate, self._bell, once=mode.ends)
+        self._listener = Listener(place.database, self._bell)
         self._lanes = [
             LaneThread(f"{lane.name} {number}", place, lane, self._gate, self._bell)
             for lane, count in (
@@ -145,8 +150,7 @@ class _Service:
         ]
 
     def run(self, on_ready: Callable[[Workplace, str], None] | None) -> Exit:
-        listener = Listener(self._place.database, self._bell)
-        scheduler = self._scheduled()
+        scheduler = scheduled(Chores(self._place, self._gate, self._bell))
         self._web.serve(self._place, self._gate)
         _log.info(
             "started",
@@ -158,27 +162,31 @@ class _Service:
         if on_ready is not None:
             on_ready(self._place, self._web.address)
         scheduler.start()
-        listener.start()
-        for lane in self._lanes:
-            lane.start()
+        for thread in self._threads:
+            thread.start()
         try:
             self._watch()
         finally:
             self._place.stopping.set()
             self._bell.ring()
-            listener.stop()
+            self._listener.stop()
             scheduler.shutdown(wait=False)
             self._join()
-        cut_short = self._mode.ends and self._signals.stop.is_set()
+        cut_short = self._mode.ends and self._signals.came
         return Exit.INTERRUPTED if cut_short else Exit.DONE
+
+    @property
+    def _threads(self) -> list[ServiceThread]:
+        return [self._lookout, self._listener, *self._lanes]
 
     def _watch(self) -> None:
         """Until there is a reason to stop."""
         next_look = time.monotonic()
-        while not self._signals.stop.wait(_TICK_SECONDS):
-            for lane in self._lanes:
-                if not lane.is_alive():
-                    raise _died(lane)
+        while not self._signals.came:
+            time.sleep(_TICK_SECONDS)
+            for thread in self._threads:
+                if not thread.is_alive():
+                    raise _died(thread)
             if not self._web.is_alive():
                 raise ServiceDiedError("The HTTP server has ended.", hint="see the log above")
             if time.monotonic() < next_look:
@@ -192,7 +200,7 @@ class _Service:
         draining = self._gate.draining.is_set()
         if not (self._mode.ends or draining):
             return False
-        if not (draining or set(self._place.settings.channels) <= self._chores.looked):
+        if not (draining or self._lookout.is_settled):
             return False
         self._bell.ring()  # what was waiting may be due
         try:
@@ -203,31 +211,6 @@ class _Service:
         if verdict is Verdict.NO_ROOM:
             _log.warning("downloads are left", why=self._place.room.why_none())
         return verdict is not Verdict.BUSY
-
-    def _scheduled(self) -> Any:
-        from apscheduler.executors.pool import ThreadPoolExecutor
-        from apscheduler.schedulers.background import BackgroundScheduler
-
-        settings = self._place.settings
-        scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(4)},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-            timezone="UTC",
-        )
-        chores = self._chores
-        heartbeat = min(5.0, settings.lease_seconds / 4)
-        prune_pause = min(settings.retention_interval.total_seconds(), _LONGEST_PRUNE_PAUSE_SECONDS)
-        for chore, seconds in (
-            (chores.heartbeat, heartbeat),
-            (chores.discover, min(settings.vod_process_interval.total_seconds(), 3600.0)),
-            (chores.prune, prune_pause),
-            (chores.compact, 60.0),
-            (chores.renew_tokens, 60.0),
-        ):
-            scheduler.add_job(
-                chores.guarded(chore), "interval", seconds=seconds, next_run_time=_now()
-            )
-        return scheduler
 
     def _join(self) -> None:
         deadline = time.monotonic() + self._place.settings.shutdown_timeout.total_seconds()
@@ -264,17 +247,11 @@ def _helix(settings: Settings) -> Any:
     return Helix(settings.twitch_client_id, settings.twitch_client_secret)
 
 
-def _died(lane: LaneThread) -> VodtenderError:
-    if isinstance(lane.failure, VodtenderError):
-        return lane.failure
-    _log.error("a worker thread has died", thread=lane.name, exc=lane.failure)
+def _died(thread: ServiceThread) -> VodtenderError:
+    if isinstance(thread.failure, VodtenderError):
+        return thread.failure
+    _log.error("a thread has died", thread=thread.name, exc=thread.failure)
     return ServiceDiedError(
-        f"The thread {lane.name!r} has died: {lane.failure!r}; everything was stopped.",
+        f"The thread {thread.name!r} has died: {thread.failure!r}; everything was stopped.",
         hint="run it again with --debug and report the traceback",
     )
-
-
-def _now() -> Any:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)

@@ -24,6 +24,7 @@ from vodtender.errors import (
 )
 from vodtender.model import outcome as o
 from vodtender.model.backoff import Backoff
+from vodtender.model.discovery import SETTLED_AFTER
 from vodtender.model.legal_text import one_line
 from vodtender.model.vod import FileRecord, Stage, Standing, Vod, Waiting
 
@@ -170,7 +171,7 @@ class _Step:
     ) -> Change:
         match outcome:
             case o.Recording():
-                return Change(replace(self.standing, stage=Stage.LIVE, download_attempts=0))
+                return Change(self.recording())
             case o.Missing():
                 return self.missing(outcome)
             case o.FileGone():
@@ -188,18 +189,31 @@ class _Step:
                     return Change(have)
                 return Change(have, Signal.SUCCESS, file=outcome.file)
 
+    def recording(self) -> Standing:
+        """The listing of its channel says when it has ended. Where that is not looked at, or
+        errs, the VOD itself is asked again after a while."""
+        return replace(
+            self.standing,
+            stage=Stage.LIVE,
+            download_attempts=0,
+            missing_since=None,
+            waiting_for=Waiting.RECORDING,
+            next_try_at=self.now + SETTLED_AFTER,
+        )
+
     def missing(self, outcome: o.Missing) -> Change:
         """Twitch's API returns null for a moment now and then, so one answer is not enough."""
+        said = outcome.message.rstrip(".")
         since = self.standing.missing_since
         said_again = since is not None and self.now - since >= self.policy.second_look
         if outcome.confirmed or (outcome.confirmed is None and said_again):
             why = "The VOD does not exist at Twitch any more"
-            return Change(self.ended(Stage.FAILED, f"{why} ({outcome.message})", "vod_missing"))
+            return Change(self.ended(Stage.FAILED, f"{why} ({said})", "vod_missing"))
         if outcome.confirmed is False:
-            error = Transient(f"{outcome.message}, but Twitch's API lists it", code="vod_hidden")
+            error = Transient(f"{said}, but Twitch's API lists it", code="vod_hidden")
             return self.try_again(replace(self.at_rest(), missing_since=None), error, download=True)
         standing = replace(self.at_rest(), missing_since=since or self.now)
-        problem = f"{outcome.message}; looking once more before it is believed"
+        problem = f"{said}; looking once more before it is believed"
         until = (since or self.now) + self.policy.second_look
         return Change(self.waiting(standing, problem, "vod_missing", Waiting.SECOND_LOOK, until))
 
@@ -345,8 +359,7 @@ class _Step:
         """A failure that passes by itself, or so one hopes; the breaker counts it."""
         backoff = self.policy.download if download else self.policy.upload
         failures = 1 + (standing.download_attempts if download else standing.upload_attempts)
-        gone_at = self.vod.vanishes_at
-        if download and gone_at is not None and self.now > gone_at + _AFTER_VANISHING:
+        if download and not backoff.is_quick(failures) and self.should_have_vanished():
             why = f"{problem_text(error)} Twitch has deleted the VOD by now."
             return Change(self.ended(Stage.FAILED, why, error.code), Signal.FAILURE)
         standing = (
@@ -358,6 +371,12 @@ class _Step:
         until = self.now + backoff.wait(failures, self.jitter)
         waiting = self.waiting(standing, problem_text(error), error.code, reason, until)
         return Change(waiting, Signal.FAILURE)
+
+    def should_have_vanished(self) -> bool:
+        """Whether Twitch has deleted it by now, by its age. Some accounts keep theirs for longer
+        than TWITCH_VOD_RETENTION_DAYS, so this alone is no reason not to try."""
+        gone_at = self.vod.vanishes_at
+        return gone_at is not None and self.now > gone_at + _AFTER_VANISHING
 
     def needs_something(self, standing: Standing, error: VodtenderError) -> Change:
         """A pause, a login, a setting: not this VOD's failure and not counted."""

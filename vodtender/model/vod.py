@@ -69,6 +69,7 @@ class Waiting(StrEnum):
     BACKOFF = "backoff"
     SECOND_LOOK = "second_look"
     PROCESSING = "processing"
+    RECORDING = "recording"
     COOLDOWN = "cooldown"
     ABSENCE = "absence"
     QUOTA = "quota"

@@ -30,6 +30,8 @@ _ID_NAME = ".vodtender-id"
 _WORK_NAME = "in-progress"
 _WORKERS_NAME = "workers"
 POSTGRES_NAME = "postgres"
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""What file systems say that know no second name of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,26 @@ class DataDirectory:
         return self.root / file_name(vod.title, vod.twitch_vod_id)
 
     def place(self, made: Path, vod: Vod) -> Path:
-        """Moves a verified file to its place and sets its time to now. Earlier files of the
-        same VOD go: exactly one carries its id."""
+        """Gives a verified file its place and sets its time to now. Earlier files of the same
+        VOD go: exactly one carries its id. To be done again when it is not known to be stored.
+
+        What was made stays where it is, too, until its work directory is removed: whoever is
+        cut off before it is stored finds it there. Raises OSError.
+        """
         target = self.target(vod)
+        if not made.exists() and target.exists():
+            return target
         os.utime(made)
-        os.replace(made, target)
+        temporary = made.with_name(f"{made.name}.placed")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(made, temporary)
+            os.replace(temporary, target)
+            temporary.unlink(missing_ok=True)  # it is still there if both were one file already
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            os.replace(made, target)
         _sync(self.root)
         for earlier in self.root.glob(f"*_{vod.twitch_vod_id}.mp4"):
             if earlier != target:

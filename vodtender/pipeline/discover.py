@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import cast
 
 from vodtender import log, metrics
-from vodtender.errors import LeaseLost, Transient, VodtenderError
+from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, Transient, VodtenderError
 from vodtender.model import discovery
 from vodtender.model.decision import problem_text
 from vodtender.model.discovery import Kind, ListedVod, LiveStream
@@ -94,10 +94,17 @@ class _Look:
         )
 
 
-def discover(place: Workplace, channel: str) -> int | None:
-    """Looks at one channel; returns how many VODs were new, or None if another worker does.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of a look: how many VODs were new, and what went wrong."""
 
-    A channel that cannot be looked at is noted and tried again at the next look.
+    new: int = 0
+    error: VodtenderError | None = None
+
+
+def discover(place: Workplace, channel: str) -> Looked:
+    """Looks at one channel, unless another worker does so now. What goes wrong is noted with
+    the channel; what was found before that counts.
 
     Raises:
         DatabaseUnavailable: nothing could be stored.
@@ -109,29 +116,41 @@ def discover(place: Workplace, channel: str) -> int | None:
         interval = place.settings.vod_catalog_backfill_interval
         whole = known.catalogued_at is None or clock(connection) - known.catalogued_at >= interval
     if claim is None:
-        return None
+        return Looked()
     look = _Look(place, channel, claim, whole)
-    try:
-        user_id = None
-        if place.helix is not None:
-            user_id = _through_helix(look, known.user_id)
-        else:
-            _through_ytdlp(look)
-    except LeaseLost:
-        return None
-    except VodtenderError as error:
-        _log.warning("cannot look", channel=channel, why=error.message, hint=error.hint)
-        with place.database.transaction() as connection:
-            catalog.could_not_list(connection, channel, problem_text(error))
-            leases.release(connection, _lease(channel), place.worker_id, claim)
-        return look.new
-    with place.database.transaction() as connection:
-        catalog.listed(connection, channel, user_id=user_id, whole=whole)
-        leases.release(connection, _lease(channel), place.worker_id, claim)
+    user_id, error = _looked(look, known.user_id)
     metrics.discovered.inc(look.new)
-    if look.new:
+    if isinstance(error, LeaseLost):
+        return Looked(look.new)
+    if isinstance(error, DatabaseUnavailable):
+        raise error
+    with place.database.transaction() as connection:
+        if error is None:
+            catalog.listed(connection, channel, user_id=user_id, whole=whole)
+        else:
+            catalog.could_not_list(connection, channel, problem_text(error))
+        leases.release(connection, _lease(channel), place.worker_id, claim)
+    if error is not None:
+        _log.warning("cannot look", channel=channel, why=error.message, hint=error.hint)
+    elif look.new:
         _log.info("new VODs", channel=channel, new=look.new, seen=look.seen)
-    return look.new
+    return Looked(look.new, error)
+
+
+def _looked(look: _Look, user_id: str | None) -> tuple[str | None, VodtenderError | None]:
+    """The channel's user id, if it was learnt, and what went wrong."""
+    try:
+        if look.place.helix is not None:
+            return _through_helix(look, user_id), None
+        _through_ytdlp(look)
+    except (Stopped, LeaseLost) as error:
+        return None, LeaseLost(error.message)
+    except VodtenderError as error:
+        return None, error
+    except Exception as error:
+        _log.error("internal error", channel=look.channel, exc=error)
+        return None, Transient(f"internal error: {type(error).__name__}: {error}", code="internal")
+    return None, None
 
 
 def _through_helix(look: _Look, user_id: str | None) -> str:

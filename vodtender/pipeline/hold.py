@@ -39,6 +39,8 @@ class Hold:
         self.claim = Claim(vod.id, place.worker_id, vod.claim)
         self.cancel_reason: str | None = None
         self.is_lost = False
+        self.ending = False
+        """The result is being stored, and the claim ends with that; a heartbeat may find out."""
         self._place = place
         self._lease_seconds = float(place.settings.lease_seconds)
         self._good_until = _seconds() + self._lease_seconds
@@ -80,7 +82,8 @@ class Hold:
                 self.renew()
             except LeaseLost:
                 self.is_lost = True
-                _log.warning("the VOD is no longer ours, stopping", vod=self.vod.twitch_vod_id)
+                if not self.ending:
+                    _log.warning("the VOD is no longer ours, stopping", vod=self.vod.twitch_vod_id)
                 return
             except DatabaseUnavailable as error:
                 metrics.db_errors.inc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,23 @@ class Result:
     outcome: Outcome
     place_file: Callable[[], Path] | None = None
     afterwards: Callable[[], None] | None = None
+
+
+class _NotPlaced(Exception):  # noqa: N818 - undoes the transaction and becomes an outcome
+    """The file could not be put in its place."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+    def meaning(self) -> Transient:
+        """What the disk's refusal stands for."""
+        code = "disk_full" if self.error.errno in (ENOSPC, EDQUOT) else "not_placed"
+        return Transient(
+            f"The file is whole, but could not be put in its place: {self.error.strerror}.",
+            hint="check that DATA_DIR can be written",
+            code=code,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +101,19 @@ def _outcome(place: Workplace, lane: Lane, hold: Hold) -> Result:
 def _settle_patiently(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
     """The database may be away, but what was done must not be forgotten."""
     while True:
+        hold.ending = True
         try:
             _settle(place, lane, hold, result)
             return
+        except _NotPlaced as error:
+            result = Result(Failed(error.meaning()))
         except LeaseLost:
             log.get(lane.name).warning(
                 "somebody else has the VOD by now; nothing is stored", vod=hold.vod.twitch_vod_id
             )
             return
         except DatabaseUnavailable as error:
+            hold.ending = False
             metrics.db_errors.inc()
             log.get(lane.name).warning(
                 "the database is away; waiting to store the result",
@@ -107,7 +129,10 @@ def _settle(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
     with place.database.transaction() as connection:
         cancel_reason = claims.hold(connection, hold.claim)
         if result.place_file is not None:
-            result.place_file()
+            try:
+                result.place_file()
+            except OSError as error:
+                raise _NotPlaced(error) from error
         now = claims.clock(connection)
         jitter = place.chance.random()
         change = decision.after(vod, result.outcome, place.policy, now, jitter)
@@ -226,7 +251,7 @@ def _probe(place: Workplace, connection: Connection, lane: Lane, waiting: Breake
         return None
     if breaker.probe_is_out(connection, channel):
         return None
-    if not _is_of_direction(connection, lane, now_there):
+    if not _is_of_direction(place, connection, lane, now_there):
         return None
     vod = _claim(place, connection, lane, [channel], now_there.opener_vod_id)
     vod = vod or _claim(place, connection, lane, [channel])
@@ -243,9 +268,13 @@ _STAGES: dict[Direction, Sequence[Stage]] = {
 }
 
 
-def _is_of_direction(connection: Connection, lane: Lane, waiting: Breaker) -> bool:
-    """The probe goes the way that had failed; any other only when nothing is left to go it."""
+def _is_of_direction(
+    place: Workplace, connection: Connection, lane: Lane, waiting: Breaker
+) -> bool:
+    """The probe goes the way that had failed; any other only when nothing can go it soon."""
     direction = waiting.direction or lane.direction
-    return lane.direction == direction or not claims.has_any(
-        connection, _STAGES[direction], waiting.channel
-    )
+    if lane.direction == direction:
+        return True
+    if direction == "upload" and not place.accounts.uploads_wanted(connection):
+        return True
+    return not claims.has_any(connection, _STAGES[direction], waiting.channel, soon=True)

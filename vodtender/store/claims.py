@@ -25,6 +25,7 @@ DOWNLOADS = (Stage.QUEUED,)
 UPLOADS = (Stage.DOWNLOADED, Stage.UPLOADING)
 CHECKS = (Stage.FINALIZING, Stage.VERIFYING)
 
+_SHORT = [str(waiting) for waiting in Waiting if waiting.is_short]
 _AWAY_SECONDS = 120
 """So long after its last heartbeat a worker's directory counts as out of reach."""
 
@@ -70,7 +71,9 @@ def wake(connection: Connection) -> None:
     """Puts back into the queue what has waited long enough and what its worker has lost."""
     connection.execute(
         """
-        UPDATE vods SET next_try_at = NULL, waiting_for = NULL WHERE id IN (
+        UPDATE vods SET next_try_at = NULL, waiting_for = NULL,
+            stage = CASE stage WHEN 'live' THEN 'queued' ELSE stage END
+        WHERE id IN (
             SELECT id FROM vods WHERE next_try_at <= now() FOR UPDATE SKIP LOCKED)
         """
     )
@@ -148,11 +151,25 @@ def take(
         return cursor.execute(query, parameters).fetchone()
 
 
-def has_any(connection: Connection, stages: Sequence[Stage], channel: str) -> bool:
-    """Whether a channel has VODs in one of these stages, whoever works on them."""
+def has_any(
+    connection: Connection, stages: Sequence[Stage], channel: str, *, soon: bool = False
+) -> bool:
+    """Whether a channel has VODs in one of these stages, whoever works on them; `soon`: that
+    wait for nothing, or for a short time only."""
     row = connection.execute(
-        "SELECT FROM vods WHERE channel = %s AND stage = ANY(%s) AND NOT skip_upload LIMIT 1",
-        (channel, [str(stage) for stage in stages]),
+        """
+        SELECT FROM vods WHERE channel = %(channel)s AND stage = ANY(%(stages)s)
+            AND NOT (skip_upload AND stage = ANY(%(kept)s))
+            AND (NOT %(soon)s OR next_try_at IS NULL OR waiting_for = ANY(%(short)s))
+        LIMIT 1
+        """,
+        {
+            "channel": channel,
+            "stages": [str(stage) for stage in stages],
+            "kept": [str(stage) for stage in (*UPLOADS, *CHECKS)],
+            "soon": soon,
+            "short": _SHORT,
+        },
     ).fetchone()
     return row is not None
 
@@ -202,7 +219,7 @@ def outlook(
                 "directory_id": directory_id,
                 "away": _AWAY_SECONDS,
                 "stages": [str(stage) for stage in (*UPLOADS, *CHECKS)],
-                "short": [str(waiting) for waiting in Waiting if waiting.is_short],
+                "short": _SHORT,
             },
         ).fetchone()
     assert found is not None

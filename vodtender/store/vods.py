@@ -131,7 +131,8 @@ _ENTER = """
         %(duration_seconds)s, %(stream_id)s, %(vanishes_at)s, %(stage)s, %(first_seen_at)s,
         %(length_grew_at)s)
     ON CONFLICT (twitch_vod_id) DO UPDATE SET
-        channel = excluded.channel, kind = excluded.kind, title = excluded.title,
+        channel = excluded.channel, kind = excluded.kind,
+        title = coalesce(nullif(excluded.title, ''), known.title),
         description = coalesce(excluded.description, known.description),
         date = coalesce(excluded.date, known.date),
         duration_seconds = coalesce(excluded.duration_seconds, known.duration_seconds),
@@ -141,9 +142,12 @@ _ENTER = """
         stage = CASE
             WHEN known.stage = 'live' THEN excluded.stage
             WHEN known.stage = 'queued' AND known.worker_id IS NULL THEN excluded.stage
-            ELSE known.stage END
+            ELSE known.stage END,
+        next_try_at = CASE WHEN known.stage <> 'live' THEN known.next_try_at END,
+        waiting_for = CASE WHEN known.stage <> 'live' THEN known.waiting_for END
     WHERE (known.channel, known.kind, known.title, known.stream_id, known.length_grew_at)
-            IS DISTINCT FROM (excluded.channel, excluded.kind, excluded.title,
+            IS DISTINCT FROM (excluded.channel, excluded.kind,
+                coalesce(nullif(excluded.title, ''), known.title),
                 coalesce(excluded.stream_id, known.stream_id), excluded.length_grew_at)
         OR known.description
             IS DISTINCT FROM coalesce(excluded.description, known.description)

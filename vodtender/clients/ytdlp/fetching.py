@@ -115,7 +115,11 @@ class Fetch:
     def _check_length(self, vod: FoundVod, playlist: MediaPlaylist) -> None:
         verdict = completeness.judge_playlist(playlist.total_seconds, vod.length_seconds)
         if not verdict.complete and not self.request["allow_gaps"]:
-            raise Transient(verdict.explanation, code=verdict.code)
+            raise Transient(
+                verdict.explanation,
+                hint=f"vodtender retry {self.request['vod_id']} --allow-gaps   (takes it as it is)",
+                code=verdict.code,
+            )
 
     # --- fetching and putting together ------------------------------------------------
 
