@@ -13,10 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.sandbox.accounts import SCOPE_YOUTUBE, AccessToken, Account, Consent, DeviceLogin
+from tests.sandbox.accounts import (
+    SCOPE_READONLY,
+    SCOPE_YOUTUBE,
+    AccessToken,
+    Account,
+    Consent,
+    DeviceLogin,
+)
 from tests.sandbox.wire import Host, Request, Response
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+DEVICE_SCOPES = {SCOPE_YOUTUBE, SCOPE_READONLY}
+"""Of YouTube's scopes, those that a login by code may ask for."""
 
 
 @dataclass(eq=False)
@@ -34,6 +43,10 @@ class Google:
     consenting: Account | None = None
     """Who sits at the browser; None: the first account."""
     refuse_consent: bool = False
+    withheld: frozenset[str] = frozenset()
+    """Scopes whose boxes the person does not tick."""
+    device_clients: frozenset[str] | None = None
+    """The clients of type "TVs and Limited Input devices"; None: all."""
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _codes: dict[str, Consent] = field(default_factory=dict, repr=False)
     _devices: dict[str, DeviceLogin] = field(default_factory=dict, repr=False)
@@ -141,7 +154,8 @@ class Google:
                     f"{redirect_uri}?{urlencode({**answer, 'error': 'access_denied'})}"
                 )
             code = f"4/sandbox-{self._next()}"
-            scopes = tuple(request.argument("scope").split())
+            asked = request.argument("scope").split()
+            scopes = tuple(scope for scope in asked if scope not in self.withheld)
             self._codes[code] = Consent(
                 client_id,
                 redirect_uri,
@@ -251,6 +265,10 @@ class Google:
             client_id = request.form.get("client_id", "")
             if self._secret(client_id) is None:
                 return _refused("invalid_client", "The OAuth client was not found.", 401)
+            if self.device_clients is not None and client_id not in self.device_clients:
+                return _refused("invalid_client", "Invalid client type.", 401)
+            if not DEVICE_SCOPES.issuperset(request.form.get("scope", "").split()):
+                return _refused("invalid_scope", "Invalid device flow scope.")
             number = self._next()
             device_code = f"AH-1Ng-sandbox-{number}"
             scopes = tuple(request.form.get("scope", "").split())

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from tests.sandbox.accounts import SCOPE_UPLOAD, Account
+from tests.sandbox.accounts import SCOPE_UPLOAD, SCOPE_YOUTUBE, Account
 from tests.sandbox.uploads import GRAIN_BYTES
 from tests.sandbox.videos import Outcome
 from tests.sandbox.world import World
@@ -316,8 +316,11 @@ def test_a_browser_login_with_pkce(world: World, client: requests.Session) -> No
 
 
 def test_a_device_login(world: World, client: requests.Session) -> None:
-    form = _form(world, scope=SCOPE_UPLOAD)
-    device = client.post("https://oauth2.googleapis.com/device/code", data=form).json()
+    form = _form(world, scope=SCOPE_YOUTUBE)
+    url = "https://oauth2.googleapis.com/device/code"
+    refused = client.post(url, data={**form, "scope": SCOPE_UPLOAD}).json()
+    assert refused["error"] == "invalid_scope"
+    device = client.post(url, data=form).json()
     form |= {
         "device_code": device["device_code"],
         "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
@@ -325,4 +328,4 @@ def test_a_device_login(world: World, client: requests.Session) -> None:
     waiting = client.post(TOKEN, data=form)
     assert (waiting.status_code, waiting.json()["error"]) == (428, "authorization_pending")
     world.google.approve_device(device["user_code"])
-    assert client.post(TOKEN, data=form).json()["scope"] == SCOPE_UPLOAD
+    assert client.post(TOKEN, data=form).json()["scope"] == SCOPE_YOUTUBE

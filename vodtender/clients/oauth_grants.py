@@ -6,16 +6,16 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 
 from vodtender.clients import http
 from vodtender.errors import AuthExpired, RateLimited, Transient
-from vodtender.model.tokens import Tokens, scopes_from
+from vodtender.model.tokens import ClientCredentials, Identity, Tokens, scopes_from
 
 _LONGEST_LIFE_SECONDS = 10 * 366 * 24 * 3600
 _WAIT_WHEN_TOO_FAST = timedelta(minutes=1)
@@ -50,6 +50,54 @@ class DeviceLogin:
     expires_at: datetime
 
 
+class Grants(Protocol):
+    """What the `oauth` module of each service offers. All raise answers."""
+
+    def authorization_url(
+        self, client_id: str, redirect_uri: str, scopes: Sequence[str], challenge: Challenge, /
+    ) -> str:
+        """The page on which the person gives permission."""
+
+    def exchange_code(
+        self,
+        client: ClientCredentials,
+        code: str,
+        redirect_uri: str,
+        challenge: Challenge,
+        now: datetime,
+        /,
+    ) -> Tokens:
+        """The tokens for the code that came with the redirect."""
+
+    def begin_device_login(
+        self, client: ClientCredentials, scopes: Sequence[str], now: datetime, /
+    ) -> DeviceLogin:
+        """Starts a login by code. Raises AuthExpired also with the codes `client_refused`
+        and `scope_refused`."""
+
+    def poll_device_login(
+        self,
+        client: ClientCredentials,
+        login: DeviceLogin,
+        scopes: Sequence[str],
+        now: datetime,
+        /,
+    ) -> Tokens | None:
+        """The tokens once the person has consented, None before. Raises AuthExpired with
+        `slow_down` when asked too often, `access_denied` and `expired_token` at the end."""
+
+    def refresh(self, client: ClientCredentials, refresh_token: str, now: datetime, /) -> Tokens:
+        """A new access token, with the refresh token to use from now on: store it first,
+        since the old one may be void. Raises AuthExpired with `auth_expired` when the
+        permission is gone, `client_refused` when the client id or secret is wrong."""
+
+    def inspect(self, access_token: str, now: datetime, /) -> Identity:
+        """Whose an access token is and what it may do."""
+
+    def revoke(self, client: ClientCredentials, tokens: Tokens, now: datetime, /) -> None:
+        """Gives the permission back. One that is no longer known is no error."""
+
+
 @dataclass(frozen=True, slots=True)
 class OAuthServer:
     """One service's token server: what it is called and how its refusals are told."""
@@ -57,6 +105,8 @@ class OAuthServer:
     name: str
     login: str
     """The command that renews the credentials."""
+    how_it_ends: str = "it was withdrawn or has expired"
+    """What a person may make of a permission that is no longer accepted."""
 
     def post(
         self,
@@ -71,9 +121,11 @@ class OAuthServer:
         """The JSON that a success answers with (empty for an empty body).
 
         Raises:
-            AuthExpired: `auth_expired` when the token or code is refused, `client_refused`
-                when the application is, or the server's own code (`authorization_pending`,
-                `slow_down`, `access_denied`, `expired_token`).
+            AuthExpired: `auth_expired` when the token or code is no longer good,
+                `client_refused` when the application is not, `scope_refused` when the
+                permissions asked for are not to be had, the server's own code
+                (`authorization_pending`, `slow_down`, `access_denied`, `expired_token`),
+                or `refused` for any other reason.
             RateLimited, Transient: as the names say.
         """
         sent = {"Accept": "application/json", **(headers or {})}
@@ -101,23 +153,32 @@ class OAuthServer:
     def _refusal(self, status: int, document: dict[str, Any], what: str) -> AuthExpired | Transient:
         """Google sends its code in `error`; Twitch in `message`, where `error` holds the name
         of the status."""
-        words = [w for w in (document.get("error"), document.get("message")) if isinstance(w, str)]
+        said = (document.get("error"), document.get("message"))
+        words = {word.lower() for word in said if isinstance(word, str)}
         for word in words:
             if word in _LOGIN_STATES:
                 return AuthExpired(f"{what}: {_LOGIN_STATES[word]}", hint=self.login, code=word)
-        if not document or status not in (400, 401, 403) or _TROUBLE_THERE.intersection(words):
+        if not document or status not in (400, 401, 403) or _TROUBLE_THERE & words:
             return Transient(f"{what}: {self.name} answered {status}", code="server_error")
-        if status == 403 or _CLIENT_REFUSED.intersection(words):
+        if status == 403 or _CLIENT_REFUSED & words:
             return AuthExpired(
                 f"{what}: {self.name} does not accept the client id and secret",
                 hint=f"check them where the application is registered, then: {self.login}",
                 code="client_refused",
             )
-        return AuthExpired(
-            f"{what}: {self.name} refuses the stored token; the permission was withdrawn or "
-            "has expired",
-            hint=f"type: {self.login}",
-        )
+        if status == 401 or _ENDED & words:
+            return AuthExpired(
+                f"{what}: {self.name} no longer accepts the permission; {self.how_it_ends}",
+                hint=f"type: {self.login}",
+            )
+        if "invalid_scope" in words:
+            return AuthExpired(
+                f"{what}: {self.name} does not give these permissions this way",
+                hint="check the scopes in the settings",
+                code="scope_refused",
+            )
+        why = next((f" ({word})" for word in words if word.replace("_", "").isalpha()), "")
+        return AuthExpired(f"{what}: {self.name} refuses{why}", hint=self.login, code="refused")
 
     def tokens(
         self, document: Mapping[str, Any], *, what: str, now: datetime, refresh_token: str | None
@@ -153,6 +214,17 @@ _LOGIN_STATES = {
     "access_denied": "the permission was denied",
     "expired_token": "the code was not entered in time",
 }
+_ENDED = frozenset(
+    {
+        "invalid_grant",
+        "invalid_token",
+        "invalid refresh token",
+        "invalid access token",
+        "invalid token",
+        "invalid authorization code",
+        "invalid device code",
+    }
+)
 _TROUBLE_THERE = frozenset({"internal_failure", "server_error", "temporarily_unavailable"})
 _CLIENT_REFUSED = frozenset(
     {

@@ -11,9 +11,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from vodtender.errors import AuthExpired, Refused, Stopped
-
-DEFAULT_REDIRECT_URI = "http://127.0.0.1:0/"
+from vodtender.errors import AuthExpired, Refused
 
 _LOOPBACK = {"127.0.0.1": ("127.0.0.1",), "::1": ("::1",), "localhost": ("127.0.0.1", "::1")}
 _PAGE = (
@@ -88,24 +86,25 @@ class RedirectReceiver:
             server.shutdown()
             server.server_close()
 
-    def wait(self, timeout_seconds: float) -> str:
-        """The code that came with the redirect.
+    def poll(self, seconds: float) -> str | None:
+        """The code that came with the redirect; None: not within so many seconds.
 
         Raises:
             AuthExpired: `access_denied`, or the error that the service names.
-            Stopped: nobody came in time.
         """
         try:
-            answer = self._answers.get(timeout=timeout_seconds)
+            answer = self._answers.get(timeout=seconds)
         except queue.Empty:
-            raise Stopped(
-                f"nobody finished the login within {timeout_seconds:.0f} s",
-                hint="without a browser on this machine, add --device",
-            ) from None
+            return None
         if "code" in answer:
             return answer["code"]
         reason = answer["error"] if answer["error"].replace("_", "").isalnum() else "refused"
         raise AuthExpired(f"the login was not permitted ({reason[:50]})", code=reason[:50].lower())
+
+    def paste(self, address: str) -> bool:
+        """Takes the redirect's address from a person whose browser, on another machine, could
+        not open it. False if it is not of this login."""
+        return self._receive(address.strip())[0] == 200
 
     def _receive(self, target: str) -> tuple[int, str]:
         """Status and text for one request of the browser's."""

@@ -259,6 +259,12 @@ class Settings:
     encryption_key: bytes | None = _database.optional(
         forms.KEY, "encrypts tokens; make one: openssl rand -base64 32", example="", secret=True
     )
+    old_encryption_key: bytes | None = _database.optional(
+        forms.KEY,
+        "the key before this one: still read, until auth rekey has changed what it encrypts",
+        example="",
+        secret=True,
+    )
 
     http_addr: Address = _daemon.setting(
         forms.ADDRESS, "127.0.0.1:8080", "where status and metrics are served; port 0 is a free one"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from vodtender.errors import UsageError
@@ -36,9 +36,9 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an imported file held: tokens, the application's credentials, or both."""
+    """What an imported file held; with the application's credentials where it brings them."""
 
-    tokens: Tokens | None
+    refresh_token: str = field(repr=False)
     client: ClientCredentials | None
 
 
@@ -52,61 +52,59 @@ class Identity:
     expires_at: datetime | None
 
 
-def parse_import(text: str) -> Imported:
-    """Reads the JSON that `auth import` is given.
-
-    Accepted: an object with `refresh_token` and/or `access_token` (or `token`), optionally
-    `client_id`, `client_secret`, `scopes` or `scope`, `expiry` or `expires_at`; that is also
-    Google's `token.json` and `authorized_user` file. Google's `client_secret_….json`
-    (`installed` or `web`) gives client credentials only.
+def parse_login(text: str) -> Imported:
+    """Reads the JSON that `auth import` is given: an object with `refresh_token` and perhaps
+    `client_id` and `client_secret`, such as Google's `authorized_user` file.
 
     Raises:
-        UsageError: it is none of these. The message never quotes the text.
+        UsageError: it is none. The message never quotes the text.
     """
     document = _json_object(text)
-    if document.get("type") == "service_account":
+    refresh_token, client = _text(document, "refresh_token"), _client(document)
+    if refresh_token:
+        return Imported(refresh_token, client)
+    if _text(document, "access_token") or _text(document, "token"):
         raise UsageError(
-            "this is a service account's key; YouTube does not accept service accounts",
-            hint="use an OAuth client of type Desktop: vodtender auth login youtube",
+            "the JSON holds an access token, which ends within hours, and no refresh_token",
+            hint="export it with its refresh_token, or log in here: vodtender auth login",
         )
-    for shape in ("installed", "web"):
-        if isinstance(document.get(shape), dict):
-            document = document[shape]
-            break
-    tokens, client = _tokens(document), _client(document)
-    if tokens is None and client is None:
+    if client is not None:
         raise UsageError(
-            "the JSON holds neither a refresh_token, an access token nor a client_id",
-            hint='it should look like {"refresh_token": "…", "client_id": "…", '
-            '"client_secret": "…"}',
+            "the JSON holds an OAuth client and no login",
+            hint="log in with it: vodtender auth login youtube --client FILE",
         )
-    return Imported(tokens, client)
+    raise UsageError("the JSON holds no refresh_token", hint=_LOOKS)
+
+
+def parse_client(text: str) -> ClientCredentials:
+    """Reads an OAuth client: Google's `client_secret_….json`, or an object with `client_id`
+    and `client_secret`. Raises UsageError."""
+    client = _client(_json_object(text))
+    if client is None or not client.client_secret:
+        raise UsageError(
+            "the JSON does not hold a client_id with its client_secret",
+            hint="download it from the Google Cloud console, under Credentials",
+        )
+    return client
+
+
+_LOOKS = 'it should look like {"refresh_token": "…", "client_id": "…", "client_secret": "…"}'
 
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
-        raise UsageError(
-            "what was given to import is not JSON",
-            hint='it should look like {"refresh_token": "…"}',
-        ) from None
+        raise UsageError("what was given is not JSON", hint=_LOOKS) from None
     if not isinstance(document, dict):
-        raise UsageError("the JSON to import must be one object with a refresh_token")
-    return document
-
-
-def _tokens(document: dict[str, Any]) -> Tokens | None:
-    refresh_token = _text(document, "refresh_token")
-    access_token = _text(document, "access_token") or _text(document, "token")
-    if not refresh_token and not access_token:
-        return None
-    return Tokens(
-        access_token=access_token,
-        refresh_token=refresh_token or None,
-        expires_at=_moment(_text(document, "expires_at") or _text(document, "expiry")),
-        scopes=scopes_from(document.get("scopes", document.get("scope"))),
-    )
+        raise UsageError("the JSON must be one object", hint=_LOOKS)
+    if document.get("type") == "service_account":
+        raise UsageError(
+            "this is a service account's key; YouTube does not accept service accounts",
+            hint="use an OAuth client of type Desktop: vodtender auth login youtube",
+        )
+    inside = [document[shape] for shape in ("installed", "web") if shape in document]
+    return inside[0] if inside and isinstance(inside[0], dict) else document
 
 
 def _client(document: dict[str, Any]) -> ClientCredentials | None:
@@ -128,12 +126,3 @@ def scopes_from(value: object) -> tuple[str, ...]:
 def _text(document: dict[str, Any], key: str) -> str:
     value = document.get(key)
     return value.strip() if isinstance(value, str) else ""
-
-
-def _moment(text: str) -> datetime | None:
-    """RFC 3339; Google's library writes `expiry` in UTC, sometimes without saying so."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -11,8 +11,7 @@ from vodtender import log
 from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable
 from vodtender.model.quota import pacific_day, project_of
-from vodtender.pipeline.oauth_services import YOUTUBE as PROVIDER
-from vodtender.pipeline.oauth_services import uploads_wanted
+from vodtender.pipeline.oauth_services import YOUTUBE, uploads_wanted
 from vodtender.pipeline.renewal import Renewal
 from vodtender.pipeline.token_box import TokenBox
 from vodtender.store import tokens as store
@@ -21,8 +20,6 @@ from vodtender.store.database import Connection, Database
 
 if TYPE_CHECKING:
     from vodtender.clients.youtube.api import YouTube
-
-__all__ = ["PROVIDER", "Accounts"]
 
 _log = log.get("accounts")
 
@@ -40,8 +37,8 @@ class Accounts:
         self._database = database
         self._clock = clock
         self._lock = threading.Lock()
-        self._clients: dict[str, YouTube] = {}
-        self.box = TokenBox(settings.encryption_key)
+        self._clients: dict[tuple[str, str | None], YouTube] = {}
+        self.box = TokenBox(settings)
         self._renewal = Renewal(settings, database, self.box, clock)
 
     def name_for(self, channel: str) -> str:
@@ -54,20 +51,28 @@ class Accounts:
         return uploads_wanted(self._settings, store.find(connection)) if wish is None else wish
 
     def youtube(self, account: str) -> YouTube:
-        """The account's client. Its tokens are looked up when they are needed."""
-        with self._lock:
-            if account not in self._clients:
-                from vodtender.clients.youtube.api import YouTube
+        """The account's client. Its tokens are looked up when they are needed.
 
-                self._clients[account] = YouTube(
-                    lambda refused: (
-                        self._renewal.tokens(PROVIDER, account, refused=refused).access_token
-                    ),
-                    clock=self._clock,
-                    on_units=lambda units: self._count(account, units),
-                    upload_cost_units=self._settings.yt_upload_cost_units,
-                )
-            return self._clients[account]
+        Raises DatabaseUnavailable.
+        """
+        with self._database.transaction() as connection:
+            stored = store.get(connection, YOUTUBE, account)
+        # A client remembers its channel, so another owner needs another client.
+        key = (account, stored.owner_id if stored is not None else None)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._client(account)
+            return self._clients[key]
+
+    def _client(self, account: str) -> YouTube:
+        from vodtender.clients.youtube.api import YouTube
+
+        return YouTube(
+            lambda refused: self._renewal.tokens(YOUTUBE, account, refused=refused).access_token,
+            clock=self._clock,
+            on_units=lambda units: self._count(account, units),
+            upload_cost_units=self._settings.yt_upload_cost_units,
+        )
 
     def renew_due(self) -> int:
         """Renews all tokens that end soon, Twitch's too; see `Renewal.renew_due`."""
@@ -75,7 +80,7 @@ class Accounts:
 
     def project(self, connection: Connection, account: str) -> str:
         """The Google project whose quota an account uses."""
-        stored = store.get(connection, PROVIDER, account)
+        stored = store.get(connection, YOUTUBE, account)
         return project_of((stored.client_id if stored else None) or self._settings.yt_client_id)
 
     def _count(self, account: str, units: int) -> None:

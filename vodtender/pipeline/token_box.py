@@ -1,4 +1,4 @@
-"""Tokens between the database, where they are sealed, and those who use them."""
+"""What is kept sealed, between the database and those who use it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from vodtender import log
 from vodtender.clients.token_cipher import TokenCipher
+from vodtender.config.settings import Settings
 from vodtender.model.tokens import ClientCredentials, Tokens
-from vodtender.store.tokens import StoredTokens
+from vodtender.store.tokens import SealedSession, StoredTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +21,22 @@ class OpenTokens:
 
 
 class TokenBox:
-    """Seals tokens on their way into the database and opens them on their way out. What it
+    """Seals secrets on their way into the database and opens them on their way out. What it
     has had in its hands never shows in a log."""
 
-    def __init__(self, key: bytes | None) -> None:
-        self.cipher = TokenCipher(key)
+    def __init__(self, settings: Settings) -> None:
+        self._cipher = TokenCipher(settings.encryption_key, settings.old_encryption_key)
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether ENCRYPTION_KEY is set."""
+        return self._cipher.encrypts
 
     def open(self, stored: StoredTokens) -> OpenTokens:
         """Raises CredentialsMissing when the key is missing or wrong."""
         access_token, refresh_token, client_secret = (
-            None if sealed is None else self.cipher.open(sealed, place)
-            for sealed, place in sealed_texts(stored)
+            None if sealed is None else self._cipher.open(sealed, place)
+            for sealed, place in _sealed_texts(stored)
         )
         hide(access_token, refresh_token, client_secret)
         tokens = Tokens(
@@ -51,23 +57,23 @@ class TokenBox:
         tokens: Tokens,
         client: ClientCredentials | None,
         *,
-        owner_id: str | None = None,
-        owner_name: str | None = None,
+        owner_id: str | None,
+        owner_name: str | None,
     ) -> StoredTokens:
         """The row to store. `client` is given when it is not the one of the settings."""
         hide(tokens.access_token, tokens.refresh_token, client.client_secret if client else None)
-        where = f"{provider}/{account}"
+
+        def sealed(text: str, column: str) -> str:
+            return self._cipher.seal(text, f"{provider}/{account}/{column}")
+
         refresh_token = tokens.refresh_token
+
         return StoredTokens(
             provider=provider,
             account=account,
-            access_token=self.cipher.seal(tokens.access_token, f"{where}/access_token"),
-            refresh_token=self.cipher.seal(refresh_token, f"{where}/refresh_token")
-            if refresh_token
-            else None,
-            client_secret=self.cipher.seal(client.client_secret, f"{where}/client_secret")
-            if client
-            else None,
+            access_token=sealed(tokens.access_token, "access_token"),
+            refresh_token=sealed(refresh_token, "refresh_token") if refresh_token else None,
+            client_secret=sealed(client.client_secret, "client_secret") if client else None,
             client_id=client.client_id if client else None,
             expires_at=tokens.expires_at,
             scopes=" ".join(tokens.scopes),
@@ -76,16 +82,51 @@ class TokenBox:
             problem=None,
         )
 
-    def seal_text(self, text: str, context: str) -> str:
-        """For an upload session's URI."""
-        return self.cipher.seal(text, context)
+    def seal_session(self, uri: str, twitch_vod_id: str, part: int) -> str:
+        """The address of an upload session, as it is stored: whoever knows it may send."""
+        hide(uri)
+        return self._cipher.seal(uri, _session_context(twitch_vod_id, part))
 
-    def open_text(self, sealed: str, context: str) -> str:
-        """See `seal_text`."""
-        return self.cipher.open(sealed, context)
+    def open_session(self, sealed: str, twitch_vod_id: str, part: int) -> str:
+        """See `seal_session`. Raises CredentialsMissing."""
+        uri = self._cipher.open(sealed, _session_context(twitch_vod_id, part))
+        hide(uri)
+        return uri
+
+    # --- after a change of the key ------------------------------------------------------
+
+    def is_current(self, stored: StoredTokens) -> bool:
+        """Whether a row is sealed as it would be now."""
+        return all(
+            sealed is None or self._cipher.is_current(sealed) for sealed, _ in _sealed_texts(stored)
+        )
+
+    def reseal(self, stored: StoredTokens) -> tuple[str | None, str | None, str | None]:
+        """A row's sealed texts, the way they would be sealed now. Raises CredentialsMissing."""
+        first, second, third = (
+            None if sealed is None else self._cipher.seal(self._cipher.open(sealed, place), place)
+            for sealed, place in _sealed_texts(stored)
+        )
+        return first, second, third
+
+    def is_current_session(self, session: SealedSession) -> bool:
+        """See `is_current`."""
+        return self._cipher.is_current(session.session_uri)
+
+    def reseal_session(self, session: SealedSession) -> str:
+        """See `reseal`."""
+        place = _session_context(session.twitch_vod_id, session.part)
+        return self._cipher.seal(self._cipher.open(session.session_uri, place), place)
 
 
-def sealed_texts(stored: StoredTokens) -> tuple[tuple[str | None, str], ...]:
+def hide(*secrets: str | None) -> None:
+    """From now on no log line and no message shows them."""
+    for secret in secrets:
+        if secret:
+            log.hide(secret)
+
+
+def _sealed_texts(stored: StoredTokens) -> tuple[tuple[str | None, str], ...]:
     """The sealed texts of a row (access token, refresh token, client secret), each with the
     context that it was sealed in."""
     where = f"{stored.provider}/{stored.account}"
@@ -96,13 +137,5 @@ def sealed_texts(stored: StoredTokens) -> tuple[tuple[str | None, str], ...]:
     )
 
 
-def upload_context(twitch_vod_id: str, part: int) -> str:
-    """The context in which an upload session's URI is sealed."""
+def _session_context(twitch_vod_id: str, part: int) -> str:
     return f"upload/{twitch_vod_id}/{part}"
-
-
-def hide(*secrets: str | None) -> None:
-    """From now on no log line and no message shows them."""
-    for secret in secrets:
-        if secret:
-            log.hide(secret)

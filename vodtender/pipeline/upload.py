@@ -24,8 +24,8 @@ from vodtender.model.video_metadata import Presentation, VideoMetadata, VodFacts
 from vodtender.model.vod import Stage, Vod, Waiting
 from vodtender.model.youtube_answers import SessionAt, SessionDone
 from vodtender.model.youtube_parts import Part
-from vodtender.pipeline.accounts import PROVIDER
 from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.oauth_services import SERVICES, YOUTUBE
 from vodtender.pipeline.published import find_video
 from vodtender.pipeline.work import Lane, Result
 from vodtender.pipeline.workplace import Workplace
@@ -127,8 +127,8 @@ class _Delivery:
     def _go_on(self, session: Upload, file: Path) -> str:
         """A session is open: only YouTube knows how far it is."""
         self._check_account(session.account)
-        uri = self.open_uri(session)
         try:
+            uri = self.open_uri(session)
             state = self.youtube(session).ask_session(uri, session.size_bytes)
         except VodtenderError as error:
             raise _NotNow(Failed(error, session_open=True)) from error
@@ -149,7 +149,7 @@ class _Delivery:
         size_bytes = file.stat().st_size
         project = self._spend(account, part.number)
         uri = self.place.accounts.youtube(account).open_session(metadata, size_bytes, MIME)
-        log.hide(uri)
+        box = self.place.accounts.box
         session = Upload(
             vod_id=vod.id,
             part=part.number,
@@ -157,7 +157,7 @@ class _Delivery:
             account=account,
             project=project,
             marker=metadata.marker,
-            session_uri=self.place.accounts.box.seal_text(uri, _context(vod, part.number)),
+            session_uri=box.seal_session(uri, vod.twitch_vod_id, part.number),
             size_bytes=size_bytes,
             sha256=vod.file_sha256 if part.of == 1 else None,
             sent_bytes=0,
@@ -207,20 +207,19 @@ class _Delivery:
 
     def open_uri(self, session: Upload) -> str:
         assert session.session_uri is not None
-        uri = self.place.accounts.box.open_text(
-            session.session_uri, _context(self.hold.vod, session.part)
+        return self.place.accounts.box.open_session(
+            session.session_uri, self.hold.vod.twitch_vod_id, session.part
         )
-        log.hide(uri)
-        return uri
 
     def _check_account(self, account: str) -> None:
         with self.place.database.transaction() as connection:
             now = claims.clock(connection)
-            stored = tokens.get(connection, PROVIDER, account)
+            stored = tokens.get(connection, YOUTUBE, account)
             held = {hold.account: hold for hold in uploads.holds(connection)}.get(account)
         if stored is None or stored.problem is not None:
             why = stored.problem if stored and stored.problem else "nobody has logged in"
-            reason = f"YouTube account {account!r}: {why}; type: vodtender auth login youtube"
+            hint = SERVICES[YOUTUBE].login_hint(account)
+            reason = f"YouTube account {account!r}: {why}; type: {hint}"
             until = now + self.place.settings.processing_retry_cooldown
             raise _NotNow(Held(reason, "login", until, Waiting.LOGIN))
         if held is not None:
@@ -318,7 +317,3 @@ def split_files(place: Workplace, vod: Vod, path: Path, parts: Sequence[Part]) -
         ffmpeg.split(ffmpeg.find(), source, [part.start_seconds for part in parts[1:]], directory)
         done.touch()
     return sorted(directory.glob("whole.part-*"), key=lambda p: int(p.stem.rpartition("-")[2]))
-
-
-def _context(vod: Vod, part: int) -> str:
-    return f"upload/{vod.twitch_vod_id}/{part}"

@@ -81,9 +81,9 @@ class _Settling:
         """The video's id; or that the session can go on; or that nothing is to be seen."""
         vod = self.hold.vod
         if upload.session_uri is not None:
-            context = f"upload/{vod.twitch_vod_id}/{upload.part}"
-            uri = self.place.accounts.box.open_text(upload.session_uri, context)
-            log.hide(uri)
+            uri = self.place.accounts.box.open_session(
+                upload.session_uri, vod.twitch_vod_id, upload.part
+            )
             youtube = self.place.accounts.youtube(upload.account)
             state = youtube.ask_session(uri, upload.size_bytes)
             if isinstance(state, SessionDone):

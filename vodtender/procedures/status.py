@@ -17,7 +17,7 @@ from vodtender.model.breaker import STATES, Breaker
 from vodtender.model.disk import reserve_bytes
 from vodtender.model.quota import next_reset, pacific_day, project_of
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
-from vodtender.pipeline.oauth_services import YOUTUBE, uploads_wanted
+from vodtender.pipeline.oauth_services import YOUTUBE, absent_accounts, uploads_wanted
 from vodtender.procedures.advice import what_next
 from vodtender.store import breaker, catalog, claims, overview, pause, tokens, uploads, workers
 from vodtender.store.database import Connection, Database
@@ -249,15 +249,10 @@ def _accounts(
         else _account(row.provider, row.account, row.owner_name, row.problem, None)
         for row in stored
     ]
-    if uploads_wanted(settings, stored):
-        there = {row.account for row in stored if row.provider == YOUTUBE}
-        wanted = dict.fromkeys(settings.youtube_account(name) for name in settings.channels)
-        listed += [
-            _account(YOUTUBE, name, None, "nobody has logged in", held.get(name))
-            for name in wanted
-            if name not in there
-        ]
-    return listed
+    return listed + [
+        _account(YOUTUBE, name, None, "nobody has logged in", held.get(name))
+        for name in absent_accounts(settings, stored)
+    ]
 
 
 def _account(

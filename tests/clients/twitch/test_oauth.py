@@ -9,7 +9,7 @@ import pytest
 from tests.sandbox.world import World
 from vodtender.clients import http
 from vodtender.clients.oauth_grants import Challenge
-from vodtender.clients.oauth_redirect import DEFAULT_REDIRECT_URI, RedirectReceiver
+from vodtender.clients.oauth_redirect import RedirectReceiver
 from vodtender.clients.twitch import oauth
 from vodtender.errors import AuthExpired, Transient
 from vodtender.model.tokens import ClientCredentials, Tokens
@@ -30,10 +30,10 @@ def client(world: World) -> ClientCredentials:
 
 def by_code(world: World) -> Tokens:
     ours = client(world)
-    login = oauth.begin_device_login(ours, SCOPES, now=NOW)
-    assert oauth.poll_device_login(ours, login, SCOPES, now=NOW) is None
+    login = oauth.begin_device_login(ours, SCOPES, NOW)
+    assert oauth.poll_device_login(ours, login, SCOPES, NOW) is None
     world.helix.approve_device(login.user_code)
-    tokens = oauth.poll_device_login(ours, login, SCOPES, now=NOW)
+    tokens = oauth.poll_device_login(ours, login, SCOPES, NOW)
     assert tokens is not None
     return tokens
 
@@ -42,11 +42,11 @@ def test_a_login_in_the_browser(twitch: World, monkeypatch: pytest.MonkeyPatch) 
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1,localhost")
     challenge, ours = Challenge.new(), client(twitch)
-    with RedirectReceiver(DEFAULT_REDIRECT_URI, challenge.state) as receiver:
+    with RedirectReceiver("http://127.0.0.1:0/", challenge.state) as receiver:
         uri = receiver.redirect_uri
         http.session().get(oauth.authorization_url(ours.client_id, uri, SCOPES, challenge))
-        code = receiver.wait(5)
-    tokens = oauth.exchange_code(ours, code, uri, now=NOW)
+        code = receiver.poll(5) or ""
+    tokens = oauth.exchange_code(ours, code, uri, challenge, NOW)
     assert tokens.refresh_token
     assert tokens.scopes == SCOPES
 
@@ -60,23 +60,23 @@ def test_a_rotated_refresh_token_is_handed_on(twitch: World) -> None:
     first = by_code(twitch).refresh_token
     assert first is not None
     twitch.helix.rotate_refresh_tokens = True
-    second = oauth.refresh(ours.client_id, ours.client_secret, first, now=NOW).refresh_token
+    second = oauth.refresh(ours, first, NOW).refresh_token
     assert second != first
     with pytest.raises(AuthExpired) as caught:
-        oauth.refresh(ours.client_id, ours.client_secret, first, now=NOW)
+        oauth.refresh(ours, first, NOW)
     assert caught.value.code == "auth_expired"
     assert "vodtender auth login twitch" in caught.value.hint
 
 
 def test_a_wrong_secret_is_told(twitch: World) -> None:
     with pytest.raises(AuthExpired) as caught:
-        oauth.refresh(twitch.helix.client_id, "wrong", "any", now=NOW)
+        oauth.refresh(ClientCredentials(twitch.helix.client_id, "wrong"), "any", NOW)
     assert caught.value.code == "client_refused"
 
 
 def test_a_public_client_sends_no_secret(twitch: World) -> None:
     refresh_token = by_code(twitch).refresh_token or ""
-    assert oauth.refresh(twitch.helix.client_id, "", refresh_token, now=NOW).access_token
+    assert oauth.refresh(ClientCredentials(twitch.helix.client_id), refresh_token, NOW).access_token
 
 
 @pytest.mark.parametrize("fault", ["status", "html", "lose_answer"])
@@ -84,20 +84,20 @@ def test_trouble_at_twitch_is_transient(twitch: World, fault: str) -> None:
     arguments = [503] if fault == "status" else []
     getattr(twitch.faults, fault)(*arguments)
     with pytest.raises(Transient):
-        oauth.refresh(twitch.helix.client_id, "", "any", now=NOW)
+        oauth.refresh(client(twitch), "any", NOW)
 
 
 def test_a_token_says_whose_it_is(twitch: World) -> None:
-    identity = oauth.inspect(by_code(twitch).access_token, now=NOW)
+    identity = oauth.inspect(by_code(twitch).access_token, NOW)
     assert identity.account_name == "alice"
     assert identity.scopes == SCOPES
     with pytest.raises(AuthExpired):
-        oauth.inspect("nobodys", now=NOW)
+        oauth.inspect("nobodys", NOW)
 
 
 def test_giving_back_works_twice(twitch: World) -> None:
-    token = by_code(twitch).access_token
+    tokens = by_code(twitch)
     for _ in range(2):
-        oauth.revoke(twitch.helix.client_id, token, now=NOW)
+        oauth.revoke(client(twitch), tokens, NOW)
     with pytest.raises(AuthExpired):
-        oauth.inspect(token, now=NOW)
+        oauth.inspect(tokens.access_token, NOW)

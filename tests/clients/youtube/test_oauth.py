@@ -12,7 +12,7 @@ from tests.sandbox.faults import Faults
 from tests.sandbox.world import World
 from vodtender.clients import http
 from vodtender.clients.oauth_grants import Challenge
-from vodtender.clients.oauth_redirect import DEFAULT_REDIRECT_URI, RedirectReceiver
+from vodtender.clients.oauth_redirect import RedirectReceiver
 from vodtender.clients.youtube import oauth
 from vodtender.errors import AuthExpired, RateLimited, Transient
 from vodtender.model.tokens import ClientCredentials, Tokens
@@ -25,8 +25,7 @@ def client(world: World) -> ClientCredentials:
 
 
 def renew(world: World) -> Tokens:
-    ours = client(world)
-    return oauth.refresh(ours.client_id, ours.client_secret, world.account.refresh_token, now=NOW)
+    return oauth.refresh(client(world), world.account.refresh_token, NOW)
 
 
 @pytest.fixture
@@ -40,14 +39,14 @@ def test_a_login_in_the_browser(direct_loopback: World) -> None:
     world = direct_loopback
     challenge = Challenge.new()
     ours = client(world)
-    with RedirectReceiver(DEFAULT_REDIRECT_URI, challenge.state) as receiver:
+    with RedirectReceiver("http://127.0.0.1:0/", challenge.state) as receiver:
         uri = receiver.redirect_uri
         url = oauth.authorization_url(ours.client_id, uri, [SCOPE_YOUTUBE], challenge)
         assert http.session().get(url).status_code == 200
-        code = receiver.wait(5)
+        code = receiver.poll(5) or ""
     with pytest.raises(AuthExpired):
-        oauth.exchange_code(ours, "another", uri, challenge.verifier, now=NOW)
-    tokens = oauth.exchange_code(ours, code, uri, challenge.verifier, now=NOW)
+        oauth.exchange_code(ours, "another", uri, challenge, NOW)
+    tokens = oauth.exchange_code(ours, code, uri, challenge, NOW)
     assert tokens.refresh_token == world.account.refresh_token
     assert tokens.scopes == (SCOPE_YOUTUBE,)
     assert tokens.expires_at == NOW + timedelta(seconds=3599)
@@ -55,34 +54,65 @@ def test_a_login_in_the_browser(direct_loopback: World) -> None:
 
 def test_a_code_is_worthless_without_its_verifier(direct_loopback: World) -> None:
     challenge, ours = Challenge.new(), client(direct_loopback)
-    with RedirectReceiver(DEFAULT_REDIRECT_URI, challenge.state) as receiver:
+    with RedirectReceiver("http://127.0.0.1:0/", challenge.state) as receiver:
         uri = receiver.redirect_uri
         http.session().get(oauth.authorization_url(ours.client_id, uri, ["s"], challenge))
-        code = receiver.wait(5)
+        code = receiver.poll(5) or ""
     with pytest.raises(AuthExpired):
-        oauth.exchange_code(ours, code, uri, Challenge.new().verifier, now=NOW)
+        oauth.exchange_code(ours, code, uri, Challenge.new(), NOW)
 
 
 def test_a_login_by_code(in_world: World) -> None:
     ours = client(in_world)
-    login = oauth.begin_device_login(ours, [SCOPE_YOUTUBE], now=NOW)
+    login = oauth.begin_device_login(ours, [SCOPE_YOUTUBE], NOW)
     assert login.verification_url.startswith("https://www.google.com/device")
-    assert oauth.poll_device_login(ours, login, now=NOW) is None
+    assert oauth.poll_device_login(ours, login, [], NOW) is None
     in_world.google.approve_device(login.user_code)
-    tokens = oauth.poll_device_login(ours, login, now=NOW)
+    tokens = oauth.poll_device_login(ours, login, [], NOW)
     assert tokens is not None
     assert tokens.refresh_token
 
 
 def test_a_login_by_code_ends(in_world: World) -> None:
     ours = client(in_world)
-    login = oauth.begin_device_login(ours, [SCOPE_YOUTUBE], now=NOW)
+    login = oauth.begin_device_login(ours, [SCOPE_YOUTUBE], NOW)
     with pytest.raises(AuthExpired):
-        oauth.poll_device_login(ours, login, now=login.expires_at)
+        oauth.poll_device_login(ours, login, [], login.expires_at)
     in_world.google.deny_device(login.user_code)
     with pytest.raises(AuthExpired) as caught:
-        oauth.poll_device_login(ours, login, now=NOW)
+        oauth.poll_device_login(ours, login, [], NOW)
     assert caught.value.code == "access_denied"
+
+
+def test_google_gives_few_permissions_by_code_and_only_to_one_type_of_client(
+    in_world: World,
+) -> None:
+    with pytest.raises(AuthExpired) as caught:
+        oauth.begin_device_login(client(in_world), [SCOPE_UPLOAD], NOW)
+    assert caught.value.code == "scope_refused"
+    in_world.google.device_clients = frozenset()
+    with pytest.raises(AuthExpired) as caught:
+        oauth.begin_device_login(client(in_world), [SCOPE_YOUTUBE], NOW)
+    assert caught.value.code == "client_refused"
+    assert "TVs and Limited Input devices" in caught.value.hint
+
+
+def test_asking_too_often_is_told(in_world: World) -> None:
+    ours = client(in_world)
+    login = oauth.begin_device_login(ours, [SCOPE_YOUTUBE], NOW)
+    in_world.faults.json(403, {"error": "slow_down"}, path="/token")
+    with pytest.raises(AuthExpired) as caught:
+        oauth.poll_device_login(ours, login, [], NOW)
+    assert caught.value.code == "slow_down"
+
+
+def test_a_refusal_of_another_kind_does_not_pass_for_a_withdrawn_permission(
+    in_world: World,
+) -> None:
+    in_world.faults.json(400, {"error": "admin_policy_enforced"}, path="/token")
+    with pytest.raises(AuthExpired, match="admin_policy_enforced") as caught:
+        renew(in_world)
+    assert caught.value.code == "refused"
 
 
 def test_renewing_keeps_the_refresh_token_or_takes_the_new_one(in_world: World) -> None:
@@ -101,8 +131,9 @@ def test_a_withdrawn_permission_stops_the_service(in_world: World) -> None:
 
 
 def test_a_wrong_client_secret_is_told_from_a_withdrawn_permission(in_world: World) -> None:
+    wrong = ClientCredentials(in_world.google.client_id, "wrong")
     with pytest.raises(AuthExpired) as caught:
-        oauth.refresh(in_world.google.client_id, "wrong", in_world.account.refresh_token, now=NOW)
+        oauth.refresh(wrong, in_world.account.refresh_token, NOW)
     assert caught.value.code == "client_refused"
 
 
@@ -135,7 +166,7 @@ def test_google_asking_for_a_pause_is_no_failure(in_world: World) -> None:
 
 
 def test_a_token_says_what_it_may_do_and_for_whom(in_world: World) -> None:
-    identity = oauth.inspect(in_world.google.issue(in_world.account), now=NOW)
+    identity = oauth.inspect(in_world.google.issue(in_world.account), NOW)
     assert identity.account_id == in_world.account.channel_id
     assert identity.account_name == in_world.account.channel_title
     assert identity.scopes == (SCOPE_YOUTUBE,)
@@ -146,17 +177,17 @@ def test_a_token_says_what_it_may_do_and_for_whom(in_world: World) -> None:
 
 def test_a_token_that_may_only_upload_is_shown_as_such(in_world: World) -> None:
     token = in_world.google.issue(in_world.account, (SCOPE_UPLOAD,))
-    identity = oauth.inspect(token, now=NOW)
+    identity = oauth.inspect(token, NOW)
     assert identity.scopes == (SCOPE_UPLOAD,)
     assert identity.account_id is None
 
 
 def test_a_dead_token_cannot_be_looked_at(in_world: World) -> None:
     with pytest.raises(AuthExpired):
-        oauth.inspect("ya29.nobody", now=NOW)
+        oauth.inspect("ya29.nobody", NOW)
 
 
 def test_giving_back_works_twice(in_world: World) -> None:
     for _ in range(2):
-        oauth.revoke(in_world.account.refresh_token, now=NOW)
+        oauth.revoke(client(in_world), Tokens("", in_world.account.refresh_token), NOW)
     assert in_world.account.revoked

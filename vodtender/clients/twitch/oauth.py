@@ -41,93 +41,52 @@ def authorization_url(
 
 
 def exchange_code(
-    client: ClientCredentials,
-    code: str,
-    redirect_uri: str,
-    *,
-    now: datetime,
-    session: requests.Session | None = None,
+    client: ClientCredentials, code: str, redirect_uri: str, _challenge: Challenge, now: datetime
 ) -> Tokens:
     """The tokens for the code that came with the redirect."""
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
-    return _grant(client, form, "ending the login at Twitch", now, session)
+    return _grant(client, form, "ending the login at Twitch", now)
 
 
 def begin_device_login(
-    client: ClientCredentials,
-    scopes: Sequence[str],
-    *,
-    now: datetime,
-    session: requests.Session | None = None,
+    client: ClientCredentials, scopes: Sequence[str], now: datetime
 ) -> DeviceLogin:
     """Starts a login by code."""
     what = "starting a login by code at Twitch"
     form = {"client_id": client.client_id, "scopes": " ".join(scopes)}
-    document = _TWITCH.post(session or http.session(), DEVICE_URL, form, what=what, now=now)
+    document = _TWITCH.post(http.session(), DEVICE_URL, form, what=what, now=now)
     return _TWITCH.device_login(document, what=what, now=now)
 
 
 def poll_device_login(
-    client: ClientCredentials,
-    login: DeviceLogin,
-    scopes: Sequence[str],
-    *,
-    now: datetime,
-    session: requests.Session | None = None,
+    client: ClientCredentials, login: DeviceLogin, scopes: Sequence[str], now: datetime
 ) -> Tokens | None:
-    """The tokens once the person has consented, None before. Not more often than
-    `login.interval_seconds`.
-
-    Raises:
-        AuthExpired: the code has run out, or the client is refused (`client_refused`).
-    """
+    """The tokens once the person has consented, None before."""
     form = {
         "grant_type": _DEVICE_GRANT,
         "device_code": login.device_code,
         "scopes": " ".join(scopes),
     }
     try:
-        return _grant(client, form, "waiting for the code at Twitch", now, session)
+        return _grant(client, form, "waiting for the code at Twitch", now)
     except AuthExpired as error:
-        if error.code in ("authorization_pending", "slow_down") and now < login.expires_at:
+        if error.code == "authorization_pending" and now < login.expires_at:
             return None
         raise
 
 
-def refresh(
-    client_id: str,
-    client_secret: str,
-    refresh_token: str,
-    *,
-    now: datetime,
-    session: requests.Session | None = None,
-) -> Tokens:
-    """A new access token, with the refresh token to use from now on: store it first, since
-    for public clients the old one works only once.
-
-    Raises:
-        AuthExpired: the permission is gone (`auth_expired`), or the client id or secret is
-            wrong (`client_refused`).
-    """
-    client = ClientCredentials(client_id, client_secret)
+def refresh(client: ClientCredentials, refresh_token: str, now: datetime) -> Tokens:
+    """A new access token. For clients without a secret the refresh token works only once."""
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-    return _grant(client, form, "renewing the Twitch token", now, session)
+    return _grant(client, form, "renewing the Twitch token", now)
 
 
-def inspect(
-    access_token: str, *, now: datetime, session: requests.Session | None = None
-) -> Identity:
-    """What an access token may do, until when, and whose it is (nobody's, for an app token).
-
-    Raises:
-        AuthExpired: Twitch does not accept it.
-    """
+def inspect(access_token: str, now: datetime) -> Identity:
+    """What an access token may do, until when, and whose it is (nobody's, for an app token)."""
     what = "asking Twitch about the token"
     headers = {"Authorization": f"OAuth {access_token}"}
     try:
-        answer = (session or http.session()).get(
-            VALIDATE_URL, headers=headers, allow_redirects=False
-        )
+        answer = http.session().get(VALIDATE_URL, headers=headers, allow_redirects=False)
     except requests.RequestException as error:
         raise http.answer_for(error, what=what) from error
     document = _TWITCH.read(answer, what=what, now=now)
@@ -140,29 +99,20 @@ def inspect(
     )
 
 
-def revoke(
-    client_id: str, token: str, *, now: datetime, session: requests.Session | None = None
-) -> None:
-    """Makes an access token worthless. One that is no longer known is no error."""
+def revoke(client: ClientCredentials, tokens: Tokens, now: datetime) -> None:
+    """Makes the access token worthless."""
     what = "giving the permission back to Twitch"
-    form = {"client_id": client_id, "token": token}
+    form = {"client_id": client.client_id, "token": tokens.access_token}
     try:
-        _TWITCH.post(session or http.session(), REVOKE_URL, form, what=what, now=now)
+        _TWITCH.post(http.session(), REVOKE_URL, form, what=what, now=now)
     except AuthExpired as error:
-        if error.code == "client_refused":
+        if error.code != "auth_expired":
             raise
 
 
-def _grant(
-    client: ClientCredentials,
-    form: dict[str, str],
-    what: str,
-    now: datetime,
-    session: requests.Session | None,
-) -> Tokens:
-    ours = session or http.session()
+def _grant(client: ClientCredentials, form: dict[str, str], what: str, now: datetime) -> Tokens:
     whole = {"client_id": client.client_id, **form}
     if client.client_secret:  # a public client has none, and sends none
         whole["client_secret"] = client.client_secret
-    document = _TWITCH.post(ours, TOKEN_URL, whole, what=what, now=now)
+    document = _TWITCH.post(http.session(), TOKEN_URL, whole, what=what, now=now)
     return _TWITCH.tokens(document, what=what, now=now, refresh_token=form.get("refresh_token"))

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
-import requests
-
 from vodtender.clients import http
 from vodtender.clients.oauth_grants import Challenge, DeviceLogin, OAuthServer, expiry
 from vodtender.errors import AuthExpired
@@ -23,7 +21,11 @@ DEVICE_URL = "https://oauth2.googleapis.com/device/code"
 INFO_URL = "https://oauth2.googleapis.com/tokeninfo"
 REVOKE_URL = "https://oauth2.googleapis.com/revoke"
 
-_GOOGLE = OAuthServer("Google", "vodtender auth login youtube")
+_GOOGLE = OAuthServer(
+    "Google",
+    "vodtender auth login youtube",
+    "it was withdrawn or has expired (after a week, while the consent screen is in testing)",
+)
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -47,97 +49,71 @@ def authorization_url(
 
 
 def exchange_code(
-    client: ClientCredentials,
-    code: str,
-    redirect_uri: str,
-    verifier: str,
-    *,
-    now: datetime,
-    session: requests.Session | None = None,
+    client: ClientCredentials, code: str, redirect_uri: str, challenge: Challenge, now: datetime
 ) -> Tokens:
     """The tokens for the code that came with the redirect."""
     form = {
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": redirect_uri,
-        "code_verifier": verifier,
+        "code_verifier": challenge.verifier,
     }
-    return _grant(client, form, "ending the login at Google", now, session)
+    return _grant(client, form, "ending the login at Google", now)
 
 
 def begin_device_login(
-    client: ClientCredentials,
-    scopes: Sequence[str],
-    *,
-    now: datetime,
-    session: requests.Session | None = None,
+    client: ClientCredentials, scopes: Sequence[str], now: datetime
 ) -> DeviceLogin:
-    """Starts a login by code. The OAuth client must be of type "TVs and limited input"."""
+    """Starts a login by code. Google gives the scopes `youtube` and `youtube.readonly` this way
+    and no other of YouTube's, and only to clients of one type."""
     what = "starting a login by code at Google"
     form = {"client_id": client.client_id, "scope": " ".join(scopes)}
-    document = _GOOGLE.post(session or http.session(), DEVICE_URL, form, what=what, now=now)
+    try:
+        document = _GOOGLE.post(http.session(), DEVICE_URL, form, what=what, now=now)
+    except AuthExpired as error:
+        if error.code == "client_refused":
+            error.hint = (
+                'the OAuth client must be of type "TVs and Limited Input devices"; with another, '
+                "leave out --device"
+            )
+        raise
     return _GOOGLE.device_login(document, what=what, now=now)
 
 
 def poll_device_login(
-    client: ClientCredentials,
-    login: DeviceLogin,
-    *,
-    now: datetime,
-    session: requests.Session | None = None,
+    client: ClientCredentials, login: DeviceLogin, _scopes: Sequence[str], now: datetime
 ) -> Tokens | None:
-    """The tokens once the person has consented, None before. Not more often than
-    `login.interval_seconds`.
-
-    Raises:
-        AuthExpired: `access_denied`, `expired_token`, `client_refused`.
-    """
+    """The tokens once the person has consented, None before."""
     form = {"grant_type": _DEVICE_GRANT, "device_code": login.device_code}
     try:
-        return _grant(client, form, "waiting for the code at Google", now, session)
+        return _grant(client, form, "waiting for the code at Google", now)
     except AuthExpired as error:
-        if error.code in ("authorization_pending", "slow_down") and now < login.expires_at:
+        if error.code == "authorization_pending" and now < login.expires_at:
             return None
         raise
 
 
-def refresh(
-    client_id: str,
-    client_secret: str,
-    refresh_token: str,
-    *,
-    now: datetime,
-    session: requests.Session | None = None,
-) -> Tokens:
-    """A new access token, with the refresh token to use from now on: store it first.
-
-    Raises:
-        AuthExpired: the permission is gone (`auth_expired`), or the client id or secret is
-            wrong (`client_refused`).
-    """
-    client = ClientCredentials(client_id, client_secret)
+def refresh(client: ClientCredentials, refresh_token: str, now: datetime) -> Tokens:
+    """A new access token; the refresh token mostly stays."""
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-    return _grant(client, form, "renewing the YouTube token", now, session)
+    return _grant(client, form, "renewing the YouTube token", now)
 
 
-def inspect(
-    access_token: str, *, now: datetime, session: requests.Session | None = None
-) -> Identity:
+def inspect(access_token: str, now: datetime) -> Identity:
     """What an access token may do, until when, and for which channel.
 
     The channel is None where the token may not ask for it or there is none.
     """
-    ours = session or http.session()
     what = "asking Google about the token"
     document = _GOOGLE.post(
-        ours,
+        http.session(),
         INFO_URL,
         {"access_token": access_token},
         what=what,
         now=now,
         headers={"Authorization": f"Bearer {access_token}"},
     )
-    channel_id, title = _channel(access_token, now, ours)
+    channel_id, title = _channel(access_token, now)
     return Identity(
         account_id=channel_id,
         account_name=title,
@@ -146,37 +122,29 @@ def inspect(
     )
 
 
-def revoke(token: str, *, now: datetime, session: requests.Session | None = None) -> None:
-    """Gives a permission back; access and refresh token alike. A token that is no longer
-    known is no error."""
+def revoke(_client: ClientCredentials, tokens: Tokens, now: datetime) -> None:
+    """Ends the permission, with every token that Google ever gave this application for the
+    same channel."""
     what = "giving the permission back to Google"
+    form = {"token": tokens.refresh_token or tokens.access_token}
     try:
-        _GOOGLE.post(session or http.session(), REVOKE_URL, {"token": token}, what=what, now=now)
+        _GOOGLE.post(http.session(), REVOKE_URL, form, what=what, now=now)
     except AuthExpired as error:
-        if error.code == "client_refused":
+        if error.code != "auth_expired":
             raise
 
 
-def _grant(
-    client: ClientCredentials,
-    form: dict[str, str],
-    what: str,
-    now: datetime,
-    session: requests.Session | None,
-) -> Tokens:
-    ours = session or http.session()
+def _grant(client: ClientCredentials, form: dict[str, str], what: str, now: datetime) -> Tokens:
     whole = {"client_id": client.client_id, "client_secret": client.client_secret, **form}
-    document = _GOOGLE.post(ours, TOKEN_URL, whole, what=what, now=now)
+    document = _GOOGLE.post(http.session(), TOKEN_URL, whole, what=what, now=now)
     return _GOOGLE.tokens(document, what=what, now=now, refresh_token=form.get("refresh_token"))
 
 
-def _channel(
-    access_token: str, now: datetime, session: requests.Session
-) -> tuple[str | None, str | None]:
+def _channel(access_token: str, now: datetime) -> tuple[str | None, str | None]:
     from vodtender.clients.youtube.api import YouTube
 
     try:
-        channel = YouTube(lambda _: access_token, session=session, clock=lambda: now).channel()
+        channel = YouTube(lambda _: access_token, clock=lambda: now).channel()
     except AuthExpired as error:
         if error.code in ("scope_missing", "no_channel"):
             return None, None
