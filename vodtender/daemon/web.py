@@ -76,6 +76,7 @@ class WebServer:
 def application(place: Workplace, gate: Gate) -> Any:
     """The routes, as an ASGI application."""
     from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.routing import Route
 
@@ -89,12 +90,13 @@ def application(place: Workplace, gate: Gate) -> Any:
             Route("/metrics", routes.metrics),
         ],
         middleware=[Middleware(_Timed)],
+        exception_handlers={HTTPException: _refused, Exception: _broken},
     )
 
 
 class _Routes:
-    """Plain functions: the server runs them in threads, so that a database that hangs holds up
-    no other answer."""
+    """Plain functions are run in threads, so that a database that hangs holds up no other
+    answer; `livez` needs none, so that it answers when all of them hang."""
 
     def __init__(self, place: Workplace, gate: Gate) -> None:
         self._place = place
@@ -111,7 +113,7 @@ class _Routes:
             return _json(status.unavailable(error, self._place.settings), 503)
         return _json(document)
 
-    def livez(self, _request: Request) -> Response:
+    async def livez(self, _request: Request) -> Response:
         return _json({"status": "ok"})
 
     def healthz(self, _request: Request) -> Response:
@@ -136,6 +138,18 @@ class _Routes:
         return _json({"status": "ok"})
 
 
+async def _refused(_request: Request, error: Any) -> Response:
+    """No such path, or not with this method."""
+    response = _json({"error": error.detail}, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _broken(_request: Request, error: Exception) -> Response:
+    _log.error("internal error", exc=error)
+    return _json({"error": "Internal Server Error"}, 500)
+
+
 class _Timed:
     """Measures how long answers take, by route."""
 
@@ -158,10 +172,11 @@ class _Timed:
         try:
             await self._app(scope, receive, noting)
         finally:
-            route = scope.get("route")
-            path = getattr(route, "path", "unknown")
+            # Others' paths and methods would make a time series each.
+            known = status not in ("404", "405")
+            path, method = (scope["path"], scope["method"]) if known else ("other", "other")
             elapsed = time.monotonic() - began
-            metrics.http_request_seconds.labels(scope["method"], path, status).observe(elapsed)
+            metrics.http_request_seconds.labels(method, path, status).observe(elapsed)
 
 
 def _json(document: Any, status: int = 200) -> Response:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vodtender import __version__
+from vodtender.config.redaction import redact
 from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable
 from vodtender.model.breaker import STATES, Breaker
@@ -107,7 +108,7 @@ def _queue(states: Mapping[str, int]) -> dict[str, Any]:
 def _pause(found: Pause | None) -> dict[str, Any]:
     return {
         "paused": found is not None,
-        "pause_reason": None if found is None else found.reason,
+        "pause_reason": None if found is None else redact(found.reason),
         "paused_since": None if found is None else _moment(found.since),
     }
 
@@ -141,7 +142,7 @@ def _channels(
             "watched": name in settings.channels,
             "circuit_breaker": _breaker(breakers.get(name) or Breaker(name)),
             "listed_at": _moment(by_name[name].listed_at) if name in by_name else None,
-            "problem": by_name[name].problem if name in by_name else None,
+            "problem": _redacted(by_name[name].problem) if name in by_name else None,
             "states": dict(counts.get(name, {})),
         }
         for name in names
@@ -173,7 +174,7 @@ def _error(one: ErrorLine) -> dict[str, Any]:
         "channel": one.channel,
         "title": one.title,
         "state": one.state,
-        "error": one.error,
+        "error": redact(one.error),
         "code": one.code,
         "updated_at": _moment(one.updated_at),
         "next_try_at": _moment(one.next_try_at),
@@ -262,9 +263,9 @@ def _account(
         "provider": provider,
         "account": account,
         "owner": owner,
-        "problem": problem,
+        "problem": _redacted(problem),
         "held_until": None if hold is None else _moment(hold.held_until),
-        "hold_reason": None if hold is None else hold.reason,
+        "hold_reason": None if hold is None else redact(hold.reason),
     }
 
 
@@ -322,6 +323,10 @@ def _not_there_yet() -> dict[str, Any]:
         "backup": {"enabled": False, "last_at": None},
         "chat": {"enabled": False, "recording": []},
     }
+
+
+def _redacted(text: str | None) -> str | None:
+    return None if text is None else redact(text)
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -26,6 +26,7 @@ CHANNEL = "vodtender"
 
 _STATEMENT_TIMEOUT_SECONDS = 60
 _CONNECT_TIMEOUT_SECONDS = 10
+_POOL_TIMEOUT_SECONDS = 15.0
 _KWARGS: dict[str, Any] = {
     "row_factory": dict_row,
     "prepare_threshold": None,
@@ -80,7 +81,7 @@ class Database:
         """
         with (
             translated(),
-            self._connection() as connection,
+            self._connection(timeout_seconds) as connection,
             connection.transaction(),
         ):
             connection.execute(
@@ -111,9 +112,10 @@ class Database:
             self._single = None
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
+    def _connection(self, timeout_seconds: float) -> Iterator[Connection]:
         if self._pool is not None:
-            with self._pool.connection() as connection:
+            longest = min(timeout_seconds, _POOL_TIMEOUT_SECONDS)
+            with self._pool.connection(longest) as connection:
                 yield connection
             return
         if self._single is None or self._single.closed:
@@ -203,7 +205,7 @@ def _pool(dsn: Callable[[], str], size: int, idle: int) -> ConnectionPool[Connec
         kwargs={**_KWARGS, "autocommit": True},
         min_size=max(1, idle),
         max_size=size,
-        timeout=15,
+        timeout=_POOL_TIMEOUT_SECONDS,
         reconnect_timeout=1e9,
         open=True,
     )
