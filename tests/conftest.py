@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.postgres", "tests.world", "tests.archive", "tests.pgbouncer"]
+pytest_plugins = [
+    "tests.postgres",
+    "tests.world",
+    "tests.archive",
+    "tests.pgbouncer",
+    "tests.cli.commands",
+]

@@ -11,7 +11,7 @@ from vodtender.cli.vod_arguments import VodIds
 
 app = typer.Typer(rich_markup_mode=None)
 
-_PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0
 
 
 @app.command()
@@ -38,7 +38,7 @@ def cancel(
         )
         write_changes(tally.changes, dry_run=dry_run, as_json=as_json)
         if not dry_run:
-            for vod_id in procedure.still_ending(database, tally, _PATIENCE_SECONDS):
+            for vod_id in procedure.still_ending(database, tally, PATIENCE_SECONDS):
                 note(
                     f"{vod_id}: its worker has not stopped yet; it is skipped as soon as it"
                     " has, or when its lease ends"
