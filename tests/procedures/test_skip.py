@@ -231,7 +231,7 @@ FILE = FileRecord("/data/x.mp4", "d", 5, "ab" * 32, 60.0)
         ("queued", "download", Fetched(FILE)),
         ("queued", "download", Failed(Transient("it broke", code="network"))),
         ("uploading", "upload", OnYouTube(VIDEO)),
-        ("uploading", "upload", Failed(Transient("it broke", code="network"), session_open=True)),
+        ("uploading", "upload", Failed(Transient("it broke", code="network"))),
         ("verifying", "verify", Processing()),
     ],
 )

@@ -11,15 +11,16 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from vodtender.errors import SettingsError, Transient
+from vodtender.errors import SettingsError, Stopped, Transient
 
 _END_SECONDS = 3
 _PROBE_TIMEOUT_SECONDS = 120
+_LOOK_SECONDS = 0.2
 _WORDS = 2000
 QUIET = ("-hide_banner", "-nostdin", "-v", "error")
 # Twitch's audio can begin late (a muted beginning): look far enough to find it. Costs nothing
@@ -85,36 +86,51 @@ def join(binary: Path, parts: Sequence[Path], target: Path) -> None:
         listing.unlink(missing_ok=True)
 
 
-def split(binary: Path, path: Path, at_seconds: Sequence[float], out_dir: Path) -> list[Path]:
+def split(
+    binary: Path,
+    path: Path,
+    at_seconds: Sequence[float],
+    out_dir: Path,
+    should_stop: Callable[[], bool],
+) -> list[Path]:
     """Cut an MP4 into parts at these times, without re-encoding.
 
     Each cut moves forward to the next key frame, so no frame is lost and none comes twice.
-    The parts are `NAME.part-1.mp4` and so on; the same file and times give the same parts. Parts
-    are complete once they have those names. Raises Transient(code="mux_failed").
+    The parts are `1.video`, `2.video` and so on (no search for *.mp4 is to find them); the same
+    file and times give the same parts, perhaps fewer than wanted. They are complete when this
+    returns. Raises Transient(code="mux_failed"), or Stopped when asked to stop.
     """
     times = sorted({round(time, 3) for time in at_seconds if time > 0})
     out_dir.mkdir(parents=True, exist_ok=True)
-    final = [out_dir / f"{path.stem}.part-{number + 1}.mp4" for number in range(len(times) + 1)]
-    pattern = out_dir / f".{path.stem.replace('%', '%%')}.part-%d.mp4"
     cut = ["-segment_times", ",".join(f"{time:.3f}" for time in times)] if times else []
     if not cut:
         cut = ["-segment_time", "1000000"]
+    pattern = f"{str(out_dir).replace('%', '%%')}/%d.video"
     command = [str(binary), *QUIET, "-y", "-i", f"file:{path}", "-map", "0", *TO_MP4]
     command += ["-f", "segment", "-segment_format", "mp4", "-reset_timestamps", "1"]
-    command += ["-segment_start_number", "1", *cut, str(pattern)]
-    made = [out_dir / f".{name.name}" for name in final]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    try:
-        if done.returncode:
-            raise failed("splitting the file", done.returncode, done.stderr)
-        # The last time may lie behind the last key frame: then there is one part fewer.
-        parts = [(work, name) for work, name in zip(made, final, strict=True) if work.exists()]
-        for work, name in parts:
-            work.replace(name)
-        return [name for _, name in parts]
-    finally:
-        for leftover in made:
-            leftover.unlink(missing_ok=True)
+    command += ["-segment_start_number", "1", *cut, pattern]
+    status, complaints = _run(command, should_stop)
+    if status:
+        raise failed("splitting the file", status, complaints)
+    # The last time may lie behind the last key frame: then there is one part fewer.
+    parts = [out_dir / f"{number + 1}.video" for number in range(len(times) + 1)]
+    return [part for part in parts if part.exists()]
+
+
+def _run(command: Sequence[str], should_stop: Callable[[], bool]) -> tuple[int, bytes]:
+    """The exit status and what was written to stderr."""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        while True:
+            try:
+                _, complaints = process.communicate(timeout=_LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                if should_stop():
+                    process.kill()
+                    raise Stopped("ffmpeg was stopped") from None
+            else:
+                return process.returncode, complaints
 
 
 @dataclass(frozen=True, slots=True)

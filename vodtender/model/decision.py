@@ -6,6 +6,7 @@ the VOD.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -34,6 +35,9 @@ _POLL_LONGEST = timedelta(minutes=10)
 _BUSY_WAIT = timedelta(seconds=5)
 _SHORT_PAUSE = timedelta(minutes=2)
 _AFTER_VANISHING = timedelta(days=1)
+_FIRST_LOOKS = timedelta(minutes=1)
+"""So long `run --drain` waits for a video that YouTube does not show."""
+_THIS_VOD = re.compile(r"\b(vodtender [a-z]+) VOD\b")
 _FILE_ERRORS = ("file_changed", "file_missing")
 
 
@@ -58,13 +62,15 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Change:
     """What is to be stored. `file`: a new file to record; `forget_file`: the recorded one is
-    no more; `forget_session`: the upload begins anew with a session of its own."""
+    no more; `forget_session`: what is not on YouTube yet begins anew with a session of its own;
+    `forget_videos`: these are not, or no longer, to be counted on."""
 
     standing: Standing
     signal: Signal = Signal.NOTHING
     file: FileRecord | None = None
     forget_file: bool = False
     forget_session: bool = False
+    forget_videos: tuple[str, ...] = ()
 
 
 def after(vod: Vod, outcome: o.Outcome, policy: Policy, now: datetime, jitter: float) -> Change:
@@ -86,11 +92,11 @@ def after(vod: Vod, outcome: o.Outcome, policy: Policy, now: datetime, jitter: f
         ):
             return step.about_the_video(outcome)
         case o.Vanished():
-            return step.vanished()
+            return step.vanished(outcome.video_ids)
         case o.Held() | o.Interrupted():
             return step.not_tried(outcome)
         case o.Failed():
-            return step.failed(outcome.error, outcome.session_open)
+            return step.failed(outcome)
 
 
 def cancelled(change: Change, reason: str) -> Change:
@@ -113,7 +119,7 @@ def cancelled(change: Change, reason: str) -> Change:
 
 
 def problem_text(error: VodtenderError) -> str:
-    """An error as it is stored with the VOD: what happened and what to type, on one line."""
+    """An error as it is stored: what happened and what to type, on one line."""
     said = one_line(error.message)
     if error.hint:
         said = f"{said.rstrip('.')}. {one_line(error.hint)}"
@@ -127,6 +133,10 @@ class _Step:
     policy: Policy
     now: datetime
     jitter: float
+
+    def said(self, error: VodtenderError) -> str:
+        """`problem_text`, in which commands name this VOD."""
+        return _THIS_VOD.sub(rf"\1 {self.vod.twitch_vod_id}", problem_text(error))
 
     # --- kinds of standing --------------------------------------------------------------
 
@@ -183,7 +193,7 @@ class _Step:
                     download_attempts=0,
                     upload_attempts=0,
                     missing_since=None,
-                    recheck=self.standing.recheck or self.standing.video_id is not None,
+                    recheck=False,
                 )
                 if isinstance(outcome, o.Adopted):
                     return Change(have)
@@ -218,14 +228,19 @@ class _Step:
         return Change(self.waiting(standing, problem, "vod_missing", Waiting.SECOND_LOOK, until))
 
     def file_gone(self, why: str) -> Change:
-        """What is on YouTube stays done; anything else has to be fetched again."""
+        """What is on YouTube stays done; anything else has to be fetched again, unless YouTube
+        turns out to have it."""
         if self.standing.video_id is not None:
-            return Change(self.at_rest(), forget_file=True)
-        standing = replace(self.standing, stage=Stage.QUEUED, download_attempts=0)
-        problem = f"{why}; it is fetched again"
-        return Change(
-            replace(standing, problem=problem, problem_code="file_gone"), forget_file=True
+            return Change(replace(self.standing, stage=Stage.VERIFYING), forget_file=True)
+        anew = replace(
+            self.standing,
+            stage=Stage.QUEUED,
+            problem=f"{why}; it is fetched again",
+            problem_code="file_gone",
+            download_attempts=0,
+            recheck=True,
         )
+        return Change(anew, forget_file=True)
 
     # --- uploads ------------------------------------------------------------------------
 
@@ -242,21 +257,26 @@ class _Step:
                 return Change(replace(self.standing, stage=Stage.UPLOADING, uncertain_since=None))
             case o.Processed():
                 done = replace(
-                    self.standing, stage=Stage.PUBLISHED, upload_attempts=0, recheck=False
+                    self.standing,
+                    stage=Stage.PUBLISHED,
+                    upload_attempts=0,
+                    missing_since=None,
+                    recheck=False,
                 )
                 return Change(done, Signal.SUCCESS)
             case o.Processing():
                 return Change(self.poll_again())
-            case o.Refused():
-                why = f"YouTube does not accept the video {self.standing.video_id}: {outcome.why}"
-                refused = self.ended(Stage.FAILED, why, "video_refused")
-                return Change(replace(refused, video_id=None), forget_session=True)
+            case o.Refused(video_ids, why):
+                problem = f"YouTube does not accept the video {', '.join(video_ids)}: {why}"
+                refused = self.ended(Stage.FAILED, problem, "video_refused")
+                return Change(replace(refused, video_id=None), forget_videos=video_ids)
 
     def on_youtube(self, video_id: str) -> Change:
         standing = replace(
             self.standing,
             stage=Stage.VERIFYING,
             video_id=video_id,
+            missing_since=None,
             uncertain_since=None,
             upload_attempts=0,
             recheck=False,
@@ -265,6 +285,17 @@ class _Step:
         )
         return Change(standing, Signal.SUCCESS)
 
+    def poll_again(self) -> Standing:
+        """YouTube may need hours, and each question costs a unit of its quota."""
+        polls = self.standing.upload_attempts
+        return replace(
+            self.standing,
+            missing_since=None,
+            upload_attempts=polls + 1,
+            waiting_for=Waiting.PROCESSING,
+            next_try_at=self.now + min(_POLL_FIRST * 2 ** min(polls, 12), _POLL_LONGEST),
+        )
+
     def absent(self) -> Change:
         """Presence proves an upload; absence only after a wait."""
         since = self.standing.uncertain_since or self.now
@@ -272,49 +303,50 @@ class _Step:
         if self.now >= settled_at:
             anew = replace(self.standing, stage=Stage.DOWNLOADED, uncertain_since=None)
             return Change(anew, forget_session=True)
-        looked = self.now - since
-        pause = min(max(looked / 2, timedelta(seconds=5)), timedelta(minutes=10))
-        standing = replace(self.standing, stage=Stage.FINALIZING, uncertain_since=since)
         problem = (
             "The upload may have taken effect, but YouTube does not show it yet; it is uploaded "
             f"again if it has not appeared by {settled_at:%Y-%m-%d %H:%M} UTC. "
             f"To settle it now: vodtender resolve {self.vod.twitch_vod_id} "
             "--uploaded ID | --not-uploaded"
         )
-        until = min(self.now + pause, settled_at)
-        return Change(self.waiting(standing, problem, "uncertain", Waiting.ABSENCE, until))
+        standing = replace(self.standing, stage=Stage.FINALIZING, uncertain_since=since)
+        return Change(self.look_again(standing, problem, "uncertain", since))
 
-    def poll_again(self) -> Standing:
-        """YouTube may need hours, and each question costs a unit of its quota."""
-        polls = self.standing.upload_attempts
-        return replace(
-            self.standing,
-            upload_attempts=polls + 1,
-            waiting_for=Waiting.PROCESSING,
-            next_try_at=self.now + min(_POLL_FIRST * 2 ** min(polls, 12), _POLL_LONGEST),
-        )
+    def vanished(self, video_ids: tuple[str, ...]) -> Change:
+        """One that stays away was deleted: then the VOD has failed, or, if an operator had
+        asked for it anew anyway, is uploaded again."""
+        since = self.standing.missing_since or self.now
+        settled_at = since + self.policy.absence_wait
+        shown = f"YouTube does not show the video {', '.join(video_ids)}"
+        wants_it_anew = self.vod.stage is not Stage.VERIFYING
+        if self.now < settled_at:
+            then = "it is uploaded again" if wants_it_anew else "it counts as deleted"
+            problem = f"{shown}; {then} if it has not appeared by {settled_at:%Y-%m-%d %H:%M} UTC"
+            standing = replace(self.at_rest(), missing_since=since)
+            return Change(self.look_again(standing, problem, "video_missing", since))
+        if wants_it_anew:
+            anew = replace(self.at_rest(), missing_since=None)
+        else:
+            hint = f"To upload it again: vodtender retry {self.vod.twitch_vod_id}"
+            anew = self.ended(Stage.FAILED, f"{shown} any more. {hint}", "video_missing")
+        return Change(replace(anew, video_id=None), forget_videos=video_ids)
 
-    def vanished(self) -> Change:
-        """A fresh video can be missing for a while. One that stays missing was deleted."""
-        polls = self.standing.upload_attempts
-        patience = _POLL_FIRST * 2 ** min(polls, 20)
-        if patience < self.policy.absence_wait:
-            return Change(self.poll_again())
-        why = (
-            f"The video {self.standing.video_id} is no longer on YouTube. To upload it again: "
-            f"vodtender retry {self.vod.twitch_vod_id}"
-        )
-        ended = self.ended(Stage.FAILED, why, "video_missing")
-        return Change(replace(ended, video_id=None), forget_session=True)
+    def look_again(self, standing: Standing, problem: str, code: str, since: datetime) -> Standing:
+        """A fresh video can be missing for a while; looks come more and more rarely."""
+        looked = self.now - since
+        pause = min(max(looked / 2, _BUSY_WAIT), _POLL_LONGEST)
+        until = min(self.now + pause, since + self.policy.absence_wait)
+        reason = Waiting.SECOND_LOOK if looked < _FIRST_LOOKS else Waiting.ABSENCE
+        return self.waiting(standing, problem, code, reason, until)
 
     # --- failures -----------------------------------------------------------------------
 
-    def failed(self, error: VodtenderError, session_open: bool) -> Change:
-        if isinstance(error, Stopped):
+    def failed(self, outcome: o.Failed) -> Change:
+        if isinstance(outcome.error, Stopped):
             return Change(self.at_rest())
         if self.vod.stage.wants_upload:
-            return self.upload_failed(error, session_open)
-        return self.download_failed(error)
+            return self.upload_failed(outcome)
+        return self.download_failed(outcome.error)
 
     def download_failed(self, error: VodtenderError) -> Change:
         if error.code == "disk_full":
@@ -322,45 +354,51 @@ class _Step:
         if isinstance(error, Locked) or error.code == "work_directory_busy":
             return self.busy(error)
         if isinstance(error, Rejected):
-            return Change(self.ended(Stage.FAILED, problem_text(error), error.code))
+            return Change(self.ended(Stage.FAILED, self.said(error), error.code))
         if isinstance(error, Transient):
             return self.try_again(self.at_rest(), error, download=True)
         return self.needs_something(self.at_rest(), error)
 
-    def upload_failed(self, error: VodtenderError, session_open: bool) -> Change:
+    def upload_failed(self, outcome: o.Failed) -> Change:
+        error = outcome.error
         if error.code in _FILE_ERRORS:
-            return self.file_gone(error.message)
+            return replace(self.file_gone(error.message), forget_session=outcome.session_over)
         if isinstance(error, Uncertain):
-            standing = replace(
-                self.standing,
-                stage=Stage.FINALIZING,
-                uncertain_since=self.standing.uncertain_since or self.now,
-            )
-            soon = self.now + _BUSY_WAIT
-            problem = problem_text(error)
-            return Change(self.waiting(standing, problem, "uncertain", Waiting.BACKOFF, soon))
+            return self.uncertain(error)
         if isinstance(error, Rejected):
-            ended = self.ended(Stage.FAILED, problem_text(error), error.code)
-            return Change(ended, forget_session=True)
+            ended = self.ended(Stage.FAILED, self.said(error), error.code)
+            return Change(ended, forget_session=outcome.session_over)
         standing = self.at_rest()
-        if standing.stage in (Stage.DOWNLOADED, Stage.UPLOADING):
-            standing = replace(
-                standing, stage=Stage.UPLOADING if session_open else Stage.DOWNLOADED
-            )
+        if outcome.session_over:
+            standing = replace(standing, stage=Stage.DOWNLOADED)
+        if outcome.progressed:
+            standing = replace(standing, upload_attempts=0)
         if isinstance(error, Transient):
             change = self.try_again(standing, error, download=False)
         else:
             change = self.needs_something(standing, error)
-        if standing.stage is Stage.DOWNLOADED:
-            return replace(change, forget_session=True)
-        return change
+        return replace(change, forget_session=outcome.session_over)
+
+    def uncertain(self, error: Uncertain) -> Change:
+        """YouTube is asked soon, and after that the more rarely the more often this comes."""
+        attempts = self.standing.upload_attempts + 1
+        backoff = self.policy.upload
+        reason = Waiting.BACKOFF if backoff.is_quick(attempts) else Waiting.COOLDOWN
+        until = self.now + max(_BUSY_WAIT, backoff.wait(attempts, self.jitter))
+        standing = replace(
+            self.standing,
+            stage=Stage.FINALIZING,
+            upload_attempts=attempts,
+            uncertain_since=self.standing.uncertain_since or self.now,
+        )
+        return Change(self.waiting(standing, self.said(error), "uncertain", reason, until))
 
     def try_again(self, standing: Standing, error: Answer, *, download: bool) -> Change:
         """A failure that passes by itself, or so one hopes; the breaker counts it."""
         backoff = self.policy.download if download else self.policy.upload
         failures = 1 + (standing.download_attempts if download else standing.upload_attempts)
         if download and not backoff.is_quick(failures) and self.should_have_vanished():
-            why = f"{problem_text(error)} Twitch has deleted the VOD by now."
+            why = f"{self.said(error)} Twitch has deleted the VOD by now."
             return Change(self.ended(Stage.FAILED, why, error.code), Signal.FAILURE)
         standing = (
             replace(standing, download_attempts=failures)
@@ -369,7 +407,7 @@ class _Step:
         )
         reason = Waiting.BACKOFF if backoff.is_quick(failures) else Waiting.COOLDOWN
         until = self.now + backoff.wait(failures, self.jitter)
-        waiting = self.waiting(standing, problem_text(error), error.code, reason, until)
+        waiting = self.waiting(standing, self.said(error), error.code, reason, until)
         return Change(waiting, Signal.FAILURE)
 
     def should_have_vanished(self) -> bool:
@@ -389,9 +427,9 @@ class _Step:
         elif isinstance(error, (AuthExpired, CredentialsMissing)):
             reason = Waiting.LOGIN
         code = "login" if reason is Waiting.LOGIN else error.code
-        return Change(self.waiting(standing, problem_text(error), code, reason, until))
+        return Change(self.waiting(standing, self.said(error), code, reason, until))
 
     def busy(self, error: VodtenderError) -> Change:
         soon = self.now + _BUSY_WAIT
-        problem = problem_text(error)
+        problem = self.said(error)
         return Change(self.waiting(self.at_rest(), problem, "busy", Waiting.BACKOFF, soon))

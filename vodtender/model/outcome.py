@@ -32,10 +32,16 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It went wrong. With `session_open` an upload session exists that can be continued."""
+    """It went wrong.
+
+    `session_over`: the upload's session has certainly not become a video and never will, so
+    the upload begins anew. Anything short of that keeps the session, to be asked first.
+    `progressed`: YouTube holds more than before this try.
+    """
 
     error: VodtenderError
-    session_open: bool = False
+    session_over: bool = False
+    progressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +101,17 @@ class Processing:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """YouTube will never show this video."""
+    """YouTube will never show these videos."""
 
+    video_ids: tuple[str, ...]
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """YouTube does not know the video's id (any more)."""
+    """YouTube does not show these videos (any more, or yet)."""
+
+    video_ids: tuple[str, ...]
 
 
 Outcome = (

@@ -71,7 +71,7 @@ def why_wait(limits: Limits, spent: Spent, *, backfill: bool, now: datetime) -> 
         )
         return Wait(_until_reset(used, reset), reset)
     if limits.spread and spent.last_upload_at is not None:
-        next_at = spent.last_upload_at + _DAY / max(limits.uploads, 1)
+        next_at = min(spent.last_upload_at + _DAY / max(limits.uploads, 1), reset)
         if now < next_at:
             reason = (
                 f"the day's quota is spread (UPLOAD_SPREAD); next upload at {next_at:%H:%M} UTC"

@@ -68,4 +68,4 @@ class Channel:
 
     channel_id: str
     title: str
-    uploads_playlist_id: str | None = None
+    uploads_playlist_id: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vodtender import log
 from vodtender.config.settings import Settings
-from vodtender.errors import DatabaseUnavailable
+from vodtender.errors import AuthExpired, DatabaseUnavailable, RateLimited
 from vodtender.model.quota import pacific_day, project_of
 from vodtender.pipeline.oauth_services import YOUTUBE, uploads_wanted
 from vodtender.pipeline.renewal import Renewal
@@ -37,7 +37,7 @@ class Accounts:
         self._database = database
         self._clock = clock
         self._lock = threading.Lock()
-        self._clients: dict[tuple[str, str | None], YouTube] = {}
+        self._clients: dict[str, YouTube] = {}
         self.box = TokenBox(settings)
         self._renewal = Renewal(settings, database, self.box, clock)
 
@@ -51,18 +51,11 @@ class Accounts:
         return uploads_wanted(self._settings, store.find(connection)) if wish is None else wish
 
     def youtube(self, account: str) -> YouTube:
-        """The account's client. Its tokens are looked up when they are needed.
-
-        Raises DatabaseUnavailable.
-        """
-        with self._database.transaction() as connection:
-            stored = store.get(connection, YOUTUBE, account)
-        # A client remembers its channel, so another owner needs another client.
-        key = (account, stored.owner_id if stored is not None else None)
+        """The account's client. Its tokens are looked up when they are needed."""
         with self._lock:
-            if key not in self._clients:
-                self._clients[key] = self._client(account)
-            return self._clients[key]
+            if account not in self._clients:
+                self._clients[account] = self._client(account)
+            return self._clients[account]
 
     def _client(self, account: str) -> YouTube:
         from vodtender.clients.youtube.api import YouTube
@@ -71,6 +64,7 @@ class Accounts:
             lambda refused: self._renewal.tokens(YOUTUBE, account, refused=refused).access_token,
             clock=self._clock,
             on_units=lambda units: self._count(account, units),
+            on_limit=lambda answer: self._hold(account, answer),
             upload_cost_units=self._settings.yt_upload_cost_units,
         )
 
@@ -82,6 +76,22 @@ class Accounts:
         """The Google project whose quota an account uses."""
         stored = store.get(connection, YOUTUBE, account)
         return project_of((stored.client_id if stored else None) or self._settings.yt_client_id)
+
+    def _hold(self, account: str, answer: RateLimited | AuthExpired) -> None:
+        """What YouTube has told one VOD counts for all of the account: none of them asks again
+        before the day is over, or somebody has logged in, or a while has passed."""
+        if isinstance(answer, AuthExpired):
+            until, code = self._clock() + self._settings.processing_retry_cooldown, "login"
+        elif answer.code == "quota":
+            until, code = answer.until, "quota"
+        else:
+            return
+        reason = f"{answer.message}. {answer.hint}" if answer.hint else answer.message
+        try:
+            with self._database.transaction() as connection:
+                uploads.hold_account(connection, account, until, reason, code)
+        except DatabaseUnavailable as error:
+            _log.warning("the account's wait could not be stored", why=error.message)
 
     def _count(self, account: str, units: int) -> None:
         now = self._clock()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ _log = log.get("download")
 
 def download(place: Workplace, hold: Hold) -> Result:
     """Fetches one VOD, unless YouTube or the disk has it already."""
-    found = _spared(place, hold.vod)
+    found = _spared(place, hold)
     if found is not None:
         return Result(found)
     metrics.downloads_started.inc()
@@ -67,26 +67,18 @@ def download(place: Workplace, hold: Hold) -> Result:
 LANE = Lane("download", "download", claims.DOWNLOADS, guarded=True, work=download)
 
 
-def _spared(place: Workplace, vod: Vod) -> Outcome | None:
+def _spared(place: Workplace, hold: Hold) -> Outcome | None:
     """What makes a download needless: the video on YouTube, or the file on the disk."""
+    vod = hold.vod
     if vod.recheck or vod.video_id is not None:
-        video_id = published_video(place, vod)
+        video_id = published_video(place, hold)
         if video_id is not None:
             return OnYouTube(video_id)
-    if vod.recheck and place.directory.holds(vod) and _is_unharmed(place, vod):
-        return Adopted()
+    if vod.recheck and place.directory.holds(vod):
+        path = place.directory.file_of(vod)
+        if place.intact.why_not(path, vod, hold.should_stop) is None:
+            return Adopted()
     return None
-
-
-def _is_unharmed(place: Workplace, vod: Vod) -> bool:
-    path = place.directory.file_of(vod)
-    try:
-        if path.stat().st_size != vod.file_size_bytes:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == vod.file_sha256
-    except OSError:
-        return False
 
 
 def _request(place: Workplace, vod: Vod) -> FetchRequest:
@@ -170,8 +162,14 @@ def _fetched(place: Workplace, vod: Vod, fetched: FetchedVod) -> Result:
     return Result(
         Fetched(file),
         place_file=lambda: place.directory.place(fetched.path, named),
-        afterwards=lambda: drop_work(place, vod),
+        afterwards=lambda: _placed(place, vod, target, fetched.sha256),
     )
+
+
+def _placed(place: Workplace, vod: Vod, target: Path, sha256: str) -> None:
+    with suppress(OSError):
+        place.intact.trust(target, sha256)
+    drop_work(place, vod)
 
 
 def drop_work(place: Workplace, vod: Vod) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vodtender import log
-from vodtender.errors import DatabaseUnavailable, Rejected, SettingsError
+from vodtender import log, metrics
+from vodtender.errors import AuthExpired, DatabaseUnavailable, Rejected, SettingsError
 from vodtender.model.outcome import (
     Absent,
     OnYouTube,
@@ -20,11 +20,17 @@ from vodtender.model.outcome import (
     Vanished,
 )
 from vodtender.model.vod import Stage, Vod
-from vodtender.model.youtube_answers import SessionAt, SessionDone, VideoStatus
+from vodtender.model.youtube_answers import VideoStatus
 from vodtender.pipeline.download import drop_work
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.prune import by_settings, prune
-from vodtender.pipeline.published import find_video
+from vodtender.pipeline.published import (
+    find_video,
+    record,
+    settle_part,
+    video_status,
+    whole_upload,
+)
 from vodtender.pipeline.work import Lane, Result
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import claims, uploads
@@ -39,8 +45,11 @@ def verify(place: Workplace, hold: Hold) -> Result:
     with place.database.transaction() as connection:
         known = uploads.of_vod(connection, vod.id)
     if vod.stage is Stage.FINALIZING:
-        return Result(_Settling(place, hold, known).run())
-    outcome = _processed(place, vod, known)
+        outcome = _Settling(place, hold, known).run()
+        if isinstance(outcome, OnYouTube):
+            metrics.uploads_succeeded.inc()
+        return Result(outcome)
+    outcome = _Looking(place, hold, known).run()
     if isinstance(outcome, Processed):
         return Result(outcome, afterwards=lambda: _free_disk(place, vod))
     return Result(outcome)
@@ -59,70 +68,79 @@ class _Settling:
 
     def run(self) -> Outcome:
         vod = self.hold.vod
-        found: list[str] = []
+        states = {}
         for upload in self.known:
-            if upload.video_id is not None:
-                found.append(upload.video_id)
-                continue
-            settled = self._settle(upload)
-            if not isinstance(settled, str):
-                return settled
-            self._finish(upload, settled)
-            found.append(settled)
-        if found and len(found) == self.known[0].parts:
-            return OnYouTube(found[0])
-        if found:
+            state = settle_part(self.place, self.hold, upload)
+            if state.may_be_complete:
+                return Absent()
+            states[upload.part] = state
+        whole = whole_upload(self.known, states)
+        if whole is not None:
+            return OnYouTube(whole)
+        if self.known:
             return Unfinished()
         account = self.place.accounts.name_for(vod.channel)
         video_id = find_video(self.place, vod, account, part=1, parts=1)
         return Absent() if video_id is None else OnYouTube(video_id)
 
-    def _settle(self, upload: Upload) -> str | Outcome:
-        """The video's id; or that the session can go on; or that nothing is to be seen."""
+
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """Videos that YouTube has and may not have processed yet."""
+
+    place: Workplace
+    hold: Hold
+    known: list[Upload]
+
+    def run(self) -> Outcome:
         vod = self.hold.vod
-        if upload.session_uri is not None:
-            uri = self.place.accounts.box.open_session(
-                upload.session_uri, vod.twitch_vod_id, upload.part
-            )
-            youtube = self.place.accounts.youtube(upload.account)
-            state = youtube.ask_session(uri, upload.size_bytes)
-            if isinstance(state, SessionDone):
-                return state.video_id
-            if isinstance(state, SessionAt) and state.received_bytes < upload.size_bytes:
-                return Unfinished()
-        video_id = find_video(self.place, vod, upload.account, part=upload.part, parts=upload.parts)
-        return Absent() if video_id is None else video_id
-
-    def _finish(self, upload: Upload, video_id: str) -> None:
-        with self.place.database.transaction() as connection:
-            claims.hold(connection, self.hold.claim)
-            uploads.finish(connection, upload.vod_id, upload.part, video_id)
-
-
-def _processed(place: Workplace, vod: Vod, known: list[Upload]) -> Outcome:
-    videos = {upload.video_id: upload.account for upload in known if upload.video_id}
-    if vod.video_id is not None and vod.video_id not in videos:
-        videos = {vod.video_id: place.accounts.name_for(vod.channel)}
-    statuses = [
-        place.accounts.youtube(account).video_status(video_id)
-        for video_id, account in videos.items()
-    ]
-    outcome = _of_statuses(statuses)
-    if isinstance(outcome, Processed):
+        ours = [upload for upload in self.known if upload.video_id is not None]
+        videos = {str(upload.video_id): upload.account for upload in ours}
+        if vod.video_id is not None and vod.video_id not in videos:
+            videos = {vod.video_id: self.place.accounts.name_for(vod.channel)}
+        statuses = {
+            video_id: video_status(self.place, account, video_id)
+            for video_id, account in videos.items()
+        }
+        refused = [status for status in statuses.values() if status and status.is_refused]
+        if refused:
+            return self._refused(refused)
+        unseen = tuple(video_id for video_id, status in statuses.items() if status is None)
+        if unseen or not statuses:
+            return Vanished(unseen)
+        if not all(status and status.is_processed for status in statuses.values()):
+            return Processing()
         for video_id, account in videos.items():
-            _add_to_playlist(place, vod, account, video_id)
-    return outcome
-
-
-def _of_statuses(statuses: list[VideoStatus | None]) -> Outcome:
-    for status in statuses:
-        if status is not None and status.is_refused:
-            return Refused(status.why_refused or status.upload_status or "no reason given")
-    if not statuses or None in statuses:
-        return Vanished()
-    if all(status is not None and status.is_processed for status in statuses):
+            _add_to_playlist(self.place, vod, account, video_id)
         return Processed()
-    return Processing()
+
+    def _refused(self, refused: list[VideoStatus]) -> Outcome:
+        """An upload may be there twice, because the first was not to be seen for long: then
+        YouTube refuses the second as a duplicate, and the first is the one that counts."""
+        vod = self.hold.vod
+        first = vod.video_id
+        for status in refused:
+            upload = next((u for u in self.known if u.video_id == status.video_id), None)
+            twin = self._twin(upload)
+            if twin is None:
+                why = status.why_refused or status.upload_status or "no reason given"
+                return Refused(tuple(status.video_id for status in refused), why)
+            _log.info("the same video is there", vod=vod.twitch_vod_id, video=twin)
+            if upload is not None:
+                record(self.place, self.hold, upload, twin)
+            if upload is None or upload.part == 1:
+                first = twin
+        assert first is not None
+        return OnYouTube(first)
+
+    def _twin(self, upload: Upload | None) -> str | None:
+        """Another video of the same VOD and part that YouTube has not refused."""
+        vod = self.hold.vod
+        if upload is None:
+            account = self.place.accounts.name_for(vod.channel)
+            return find_video(self.place, vod, account, part=1, parts=1)
+        part, parts = upload.part, upload.parts
+        return find_video(self.place, vod, upload.account, part=part, parts=parts)
 
 
 def _free_disk(place: Workplace, vod: Vod) -> None:
@@ -144,11 +162,14 @@ def _free_disk(place: Workplace, vod: Vod) -> None:
 
 
 def _add_to_playlist(place: Workplace, vod: Vod, account: str, video_id: str) -> None:
-    """A playlist that is not there must not keep the VOD from being done."""
+    """A playlist that is not there, or not the account's to change, must not keep the VOD from
+    being done."""
     playlist_id = place.settings.yt_playlist_id
     if playlist_id is None:
         return
     try:
         place.accounts.youtube(account).add_to_playlist(playlist_id, video_id)
-    except Rejected as error:
+    except (Rejected, AuthExpired) as error:
+        if error.code == "auth_expired":
+            raise
         _log.error("not added to the playlist", vod=vod.twitch_vod_id, why=error.message)

@@ -17,7 +17,7 @@ from vodtender.model.outcome import Failed, Interrupted, Outcome
 from vodtender.model.vod import Stage, Vod
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import audit, breaker, catalog, claims, pause, uploads
+from vodtender.store import audit, breaker, catalog, claims, pause
 from vodtender.store.claims import Claim
 from vodtender.store.database import Connection
 
@@ -139,7 +139,6 @@ def _settle(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
         if cancel_reason is not None:
             change = decision.cancelled(change, cancel_reason)
         claims.settle(connection, hold.claim, vod.stage, change)
-        _hold_account(place, connection, vod, change)
         before, after = breaker.learn(
             connection,
             vod.channel,
@@ -161,19 +160,6 @@ def _settle(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
     _tell(lane, vod, change, before, after)
     if result.afterwards is not None:
         result.afterwards()
-
-
-def _hold_account(place: Workplace, connection: Connection, vod: Vod, change: Change) -> None:
-    """A quota that is used up holds the account, not only the VOD that met it."""
-    standing = change.standing
-    if standing.problem_code == "quota" and standing.next_try_at is not None:
-        uploads.hold_account(
-            connection,
-            place.accounts.name_for(vod.channel),
-            standing.next_try_at,
-            standing.problem or "",
-            "quota",
-        )
 
 
 def _tell(lane: Lane, vod: Vod, change: Change, before: str, after: str) -> None:

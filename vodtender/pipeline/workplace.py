@@ -15,6 +15,7 @@ from vodtender.model.breaker import BreakerPolicy
 from vodtender.model.decision import Policy
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.directory import DataDirectory
+from vodtender.pipeline.intact import IntactFiles
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.store.database import Database
 
@@ -38,6 +39,7 @@ class Workplace:
     accounts: Accounts
     room: DownloadRoom
     helix: Helix | None = None
+    intact: IntactFiles = field(default_factory=IntactFiles)
     stopping: threading.Event = field(default_factory=threading.Event)
     chance: random.Random = field(default_factory=random.Random)
     _told: dict[str, float] = field(default_factory=dict)

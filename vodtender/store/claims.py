@@ -324,7 +324,14 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
         raise _lost(claim)
     connection.execute("DELETE FROM transfers WHERE vod_id = %s", (claim.vod_id,))
     if change.forget_session:
-        connection.execute("DELETE FROM uploads WHERE vod_id = %s", (claim.vod_id,))
+        connection.execute(
+            "DELETE FROM uploads WHERE vod_id = %s AND video_id IS NULL", (claim.vod_id,)
+        )
+    if change.forget_videos:
+        connection.execute(
+            "DELETE FROM uploads WHERE vod_id = %s AND video_id = ANY(%s)",
+            (claim.vod_id, list(change.forget_videos)),
+        )
 
 
 def release_all(connection: Connection, worker_id: str) -> int:

@@ -103,6 +103,7 @@ def remove(connection: Connection, provider: str, account: str) -> bool:
 
 def release_waiting(connection: Connection) -> int:
     """After a login: what waited for one goes on at once. Returns how many VODs did."""
+    connection.execute("DELETE FROM upload_holds WHERE code = 'login'")
     return connection.execute(
         "UPDATE vods SET problem = NULL, problem_code = NULL, waiting_for = NULL,"
         " next_try_at = NULL WHERE waiting_for = 'login'"

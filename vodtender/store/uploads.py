@@ -12,7 +12,11 @@ from vodtender.store.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One part's upload. `session_uri` is sealed; without a `video_id` it is not finished."""
+    """One part's upload. `session_uri` is sealed; without a `video_id` it is not finished.
+
+    `size_bytes` is the part's, `sha256` that of the VOD's file. `sent_bytes` is the size as soon
+    as the chunk that can complete the upload was begun, and 0 before.
+    """
 
     vod_id: int
     part: int
@@ -85,11 +89,11 @@ def put(connection: Connection, upload: Upload) -> None:
     )
 
 
-def note_sent(connection: Connection, vod_id: int, part: int, sent_bytes: int) -> None:
-    """How many bytes YouTube holds, for `status`; a resumed upload asks YouTube itself."""
+def note_last(connection: Connection, vod_id: int, part: int) -> None:
+    """The chunk that can complete the upload is about to be sent."""
     connection.execute(
-        "UPDATE uploads SET sent_bytes = %s WHERE vod_id = %s AND part = %s",
-        (sent_bytes, vod_id, part),
+        "UPDATE uploads SET sent_bytes = size_bytes WHERE vod_id = %s AND part = %s",
+        (vod_id, part),
     )
 
 
@@ -148,8 +152,11 @@ def add_units(connection: Connection, project: str, quota_day: date, units: int)
     )
 
 
-def spent(connection: Connection, project: str | None, quota_day: date) -> Spent:
-    """What a project, or all of them, used of a day."""
+def spent(
+    connection: Connection, project: str | None, quota_day: date, *, not_for: str | None = None
+) -> Spent:
+    """What a project, or all of them, used of a day; the last upload is that of another VOD than
+    `not_for`, so that a second try need not wait for the first."""
     row = connection.execute(
         """
         SELECT
@@ -158,11 +165,11 @@ def spent(connection: Connection, project: str | None, quota_day: date) -> Spent
                 AND (%(project)s::text IS NULL OR project = %(project)s)) AS units,
             count(*) AS uploads,
             count(*) FILTER (WHERE backfill) AS backfill_uploads,
-            max(at) AS last_upload_at
+            max(at) FILTER (WHERE vod_id IS DISTINCT FROM %(not_for)s) AS last_upload_at
         FROM upload_attempts
         WHERE quota_day = %(day)s AND (%(project)s::text IS NULL OR project = %(project)s)
         """,
-        {"day": quota_day, "project": project},
+        {"day": quota_day, "project": project, "not_for": not_for},
     ).fetchone()
     assert row is not None
     return Spent(row["units"], row["uploads"], row["backfill_uploads"], row["last_upload_at"])

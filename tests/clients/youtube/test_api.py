@@ -30,6 +30,12 @@ def upload(account: Account) -> str:
     return account.send(account.open())
 
 
+def found(
+    account: Account, marker: str = MARKER, not_before: datetime = LONG_AGO, max_pages: int = 5
+) -> list[str]:
+    return list(account.youtube.find_uploads(marker, not_before, max_pages))
+
+
 def test_a_video_becomes_processed(account: Account) -> None:
     video_id = upload(account)
     first = account.youtube.video_status(video_id)
@@ -62,9 +68,42 @@ def test_an_empty_answer_is_not_an_absent_video(account: Account) -> None:
 def test_an_upload_is_found_by_its_marker(account: Account) -> None:
     video_id = upload(account)
     assert metadata().marker == MARKER
-    assert account.youtube.find_upload(MARKER, LONG_AGO, 5) == video_id
-    assert account.youtube.find_upload("vodtender:12", LONG_AGO, 5) is None
-    assert account.youtube.find_upload("vodtender:123/1", LONG_AGO, 5) is None
+    assert found(account) == [video_id]
+    assert found(account, "vodtender:12") == []
+    assert found(account, "vodtender:123/1") == []
+
+
+def test_all_uploads_with_a_marker_are_found_the_newest_first(account: Account) -> None:
+    first, second = upload(account), upload(account)
+    assert found(account) == [second, first]
+
+
+def test_a_listing_without_descriptions_is_completed(account: Account) -> None:
+    """Nor does every answer name the video in the same place, or the uploads playlist."""
+    video_id = upload(account)
+
+    def meagre(answer: Any) -> Any:
+        for item in answer["items"]:
+            item["snippet"] = {"publishedAt": item["snippet"]["publishedAt"]}
+        return answer
+
+    account.world.faults.change_json(meagre, path="*/playlistItems")
+
+    def nameless(answer: Any) -> Any:
+        return {**answer, "items": [{"id": answer["items"][0]["id"]}]}
+
+    account.world.faults.change_json(nameless, path="*/channels")
+    assert found(account) == [video_id]
+    assert account.world.record.count(path="*/videos", method="GET") == 1
+
+
+def test_the_search_goes_through_all_pages(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vodtender.clients.youtube.api.PAGE_SIZE", 1)
+    videos = [upload(account) for _ in range(3)]
+    assert found(account) == videos[::-1]
+    assert account.world.record.count(path="*/playlistItems") == 3
 
 
 def test_the_search_stops_at_its_limits(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,19 +112,18 @@ def test_the_search_stops_at_its_limits(account: Account, monkeypatch: pytest.Mo
     for _ in range(3):
         upload(account)
     account.world.youtube.videos[0].metadata["snippet"]["description"] = "vodtender:old"
-    account.youtube.channel()
     account.world.record.clear()
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    assert account.youtube.find_upload("vodtender:old", tomorrow, 5) is None
+    assert found(account, "vodtender:old", tomorrow) == []
     assert account.world.record.count(path="*/playlistItems") == 1
-    assert account.youtube.find_upload("vodtender:old", LONG_AGO, 1) is None
-    assert account.youtube.find_upload("vodtender:old", LONG_AGO, 2) is not None
+    assert found(account, "vodtender:old", max_pages=1) == []
+    assert found(account, "vodtender:old", max_pages=2) != []
 
 
 def test_a_channel_that_never_uploaded_has_no_upload(account: Account) -> None:
-    assert account.youtube.find_upload(MARKER, LONG_AGO, 5) is None
+    assert found(account) == []
     account.world.faults.google("playlistNotFound", path="*/playlistItems")
-    assert account.youtube.find_upload(MARKER, LONG_AGO, 5) is None
+    assert found(account) == []
 
 
 def test_the_playlist_holds_the_video_once(account: Account) -> None:
@@ -103,13 +141,14 @@ def test_a_playlist_that_does_not_exist_is_named(account: Account) -> None:
     assert "YT_PLAYLIST_ID" in caught.value.hint
 
 
-def test_the_channel_is_asked_for_once(account: Account) -> None:
+def test_the_channel_is_the_one_that_is_logged_in_now(account: Account) -> None:
+    """Somebody may log in with another one while the daemon runs."""
     channel = account.youtube.channel()
     assert channel.channel_id == account.world.account.channel_id
     assert channel.title == account.world.account.channel_title
-    account.youtube.channel()
-    assert account.world.record.count(path="*/channels") == 1
-    assert account.units == 1
+    account.world.google.expire_tokens()
+    account.world.account = account.world.google.add_account("other")
+    assert account.youtube.channel().channel_id == account.world.account.channel_id
 
 
 def test_an_account_without_a_channel_is_told(account: Account) -> None:

@@ -37,6 +37,7 @@ class Account:
         self.path = path
         self.units = 0
         self.progress: list[int] = []
+        self.before_last: list[int] = []
         self.tokens_refused = 0
         self._token = world.google.issue(world.account)
         self.youtube = YouTube(
@@ -71,6 +72,7 @@ class Account:
             start,
             chunk_bytes=CHUNK,
             on_progress=self.progress.append,
+            on_last=lambda: self.before_last.append(self.progress[-1] if self.progress else start),
             should_stop=should_stop,
             rate_limit=rate_limit,
         )
@@ -202,6 +204,7 @@ def test_the_last_chunk_cut_before_its_end_is_not_uncertain(account: Account) ->
             0,
             chunk_bytes=size,
             on_progress=account.progress.append,
+            on_last=lambda: None,
             should_stop=lambda: False,
             rate_limit=20_000_000,
         )
@@ -227,11 +230,91 @@ def test_a_308_with_less_than_was_sent_is_believed(account: Account) -> None:
 def test_a_308_with_an_impossible_range_is_never_believed(account: Account, value: str) -> None:
     uri = account.open()
     account.world.faults.answer(Response(308, b"", {"Range": value}), **UPLOAD, times=None)
-    if value != "bytes=5-9":  # the library reads only the end of it
-        with pytest.raises(Transient):
-            account.send(uri)
+    with pytest.raises(Transient):
+        account.send(uri)
     with pytest.raises(Transient):
         account.ask(uri)
+
+
+@pytest.mark.parametrize("form", ["bytes=0-{}", "bytes 0-{}", "0-{}", "Bytes=0-{}"])
+def test_however_a_308_writes_the_range_it_is_read(account: Account, form: str) -> None:
+    uri = account.open()
+
+    def rewritten(response: Any) -> Any:
+        if "Range" in response.headers:
+            last = response.headers["Range"].rpartition("-")[2]
+            response.headers["Range"] = form.format(last)
+        return response
+
+    account.world.faults.add(Fault(**UPLOAD, times=None, after=rewritten))
+    with pytest.raises(Stopped):
+        account.send(uri, should_stop=lambda: len(account.progress) == 2)
+    assert account.ask(uri) == SessionAt(2 * CHUNK)
+    account.assert_one_whole_video(account.send(uri, 2 * CHUNK))
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_whatever_success_is_called_it_is_one(account: Account, status: int) -> None:
+    def renamed(response: Any) -> Any:
+        response.status = status if response.status == 200 else response.status
+        return response
+
+    account.world.faults.add(Fault(path="*/upload/*", times=None, after=renamed))
+    account.assert_one_whole_video(account.send(account.open()))
+
+
+def test_a_session_may_lie_at_another_host(account: Account) -> None:
+    account.world.proxy.hosts["uploads.example"] = account.world.youtube.answer
+
+    def elsewhere(response: Any) -> Any:
+        query = response.headers["Location"].partition("?")[2]
+        response.headers = {"LOCATION": f"https://uploads.example/upload/youtube/v3/videos?{query}"}
+        return response
+
+    account.world.faults.add(Fault(path="*/upload/*", method="POST", after=elsewhere))
+    account.assert_one_whole_video(account.send(account.open()))
+    assert account.world.record.count(host="uploads.example", method="PUT") == 6
+
+
+def test_a_session_may_be_named_by_its_path_alone(account: Account) -> None:
+    def shortened(response: Any) -> Any:
+        path = response.headers["Location"].partition("//")[2].partition("/")[2]
+        response.headers = {"Location": f"/{path}"}
+        return response
+
+    account.world.faults.add(Fault(path="*/upload/*", method="POST", after=shortened))
+    account.assert_one_whole_video(account.send(account.open()))
+
+
+def test_an_answer_without_a_session_is_transient(account: Account) -> None:
+    account.world.faults.json(200, {"kind": "youtube#video"}, path="*/upload/*", method="POST")
+    with pytest.raises(Transient):
+        account.open()
+
+
+def test_before_the_chunk_that_can_complete_it_is_told(account: Account) -> None:
+    account.send(account.open())
+    assert account.before_last == [5 * CHUNK]
+
+
+def test_what_is_raised_before_the_last_chunk_keeps_it_back(account: Account) -> None:
+    uri = account.open()
+
+    def refuse() -> None:
+        raise Stopped("not now")
+
+    with pytest.raises(Stopped):
+        account.youtube.send(
+            uri,
+            account.path,
+            SIZE,
+            0,
+            chunk_bytes=CHUNK,
+            on_progress=account.progress.append,
+            on_last=refuse,
+            should_stop=lambda: False,
+        )
+    assert account.ask(uri) == SessionAt(5 * CHUNK)
 
 
 def test_a_server_that_keeps_nothing_ends_the_upload(account: Account) -> None:
@@ -416,7 +499,7 @@ vod = VodFacts("1", "t", "c", datetime.now(UTC), 1.0, "u")
 uri = youtube.open_session(compose(vod, Presentation()), size, "video/mp4")
 before = peak_kib()
 video = youtube.send(uri, path, size, 0, chunk_bytes=64 * 2**20, on_progress=lambda _: None,
-                     should_stop=lambda: False)
+                     on_last=lambda: None, should_stop=lambda: False)
 after = peak_kib()
 print(json.dumps([before, after, video]))
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ from vodtender.clients.youtube.reading import (
     moment_of,
     status_of,
     text_of,
+    video_of,
 )
 from vodtender.clients.youtube.refusals import reasons, refusal
 from vodtender.clients.youtube.transport import TokenSource, Transport
 from vodtender.clients.youtube.uploading import Uploading
-from vodtender.errors import Rejected, Transient
+from vodtender.errors import AuthExpired, RateLimited, Rejected, Transient
 from vodtender.model.video_metadata import VideoMetadata, carries
 from vodtender.model.youtube_answers import Channel, SessionState, VideoStatus
 
@@ -51,7 +53,8 @@ class YouTube:
     """One account's channel. Safe to use from several threads.
 
     Every method raises the five answers of `vodtender.errors` and nothing foreign.
-    `on_units` is told of quota units as they are spent, refused requests included.
+    `on_units` is told of quota units as they are spent, refused requests included; `on_limit`
+    of every answer that concerns all uploads of the account and not the request alone.
     """
 
     def __init__(
@@ -61,17 +64,18 @@ class YouTube:
         session: requests.Session | None = None,
         clock: Callable[[], datetime] = _utc_now,
         on_units: Callable[[int], None] = lambda _units: None,
+        on_limit: Callable[[RateLimited | AuthExpired], None] = lambda _answer: None,
         upload_cost_units: int = 1600,
     ) -> None:
         self._clock = clock
         self._on_units = on_units
+        self._on_limit = on_limit
         self._upload_cost_units = upload_cost_units
         ours = session or http.session(read_timeout_seconds=_READ_TIMEOUT_SECONDS)
         self._transport = Transport(ours, token)
         self._uploading = Uploading(self._service, self._transport, clock)
         self._built: Any = None
         self._building = threading.Lock()
-        self._channel: Channel | None = None
 
     # --- uploads ------------------------------------------------------------------------
 
@@ -81,7 +85,8 @@ class YouTube:
         A lost answer is `Transient`: a session without bytes is no video.
         """
         self._on_units(self._upload_cost_units)
-        return self._uploading.open_session(metadata, size_bytes, mime)
+        with self._limits_told():
+            return self._uploading.open_session(metadata, size_bytes, mime)
 
     def ask_session(self, uri: str, size_bytes: int) -> SessionState:
         """How far a session is. Changes nothing and costs nothing.
@@ -89,7 +94,8 @@ class YouTube:
         Raises:
             Uncertain: the session is complete and the answer does not name the video.
         """
-        return self._uploading.ask(uri, size_bytes)
+        with self._limits_told():
+            return self._uploading.ask(uri, size_bytes)
 
     def send(
         self,
@@ -100,13 +106,15 @@ class YouTube:
         *,
         chunk_bytes: int,
         on_progress: Callable[[int], None],
+        on_last: Callable[[], None],
         should_stop: Callable[[], bool],
         rate_limit: int | None = None,
     ) -> str:
         """Sends the file from byte `start` on, and returns the video's id.
 
-        `on_progress` is told after each chunk how many bytes YouTube holds. `rate_limit` is
-        in bytes a second. Memory does not grow with the file or the chunk.
+        `on_progress` is told after each chunk how many bytes YouTube holds; `on_last` is called
+        before a chunk is sent that can complete the upload, and what it raises is passed on.
+        `rate_limit` is in bytes a second. Memory does not grow with the file or the chunk.
 
         Raises:
             Uncertain: the last byte was sent and the answer is lost, unreadable or a 5xx.
@@ -115,16 +123,18 @@ class YouTube:
             Rejected: `file_changed`, `file_missing`, or what YouTube says.
             Stopped: `should_stop` became true; the session is still good.
         """
-        return self._uploading.send(
-            uri,
-            path,
-            size_bytes,
-            start,
-            chunk_bytes=chunk_bytes,
-            on_progress=on_progress,
-            should_stop=should_stop,
-            rate_limit=rate_limit,
-        )
+        with self._limits_told():
+            return self._uploading.send(
+                uri,
+                path,
+                size_bytes,
+                start,
+                chunk_bytes=chunk_bytes,
+                on_progress=on_progress,
+                on_last=on_last,
+                should_stop=should_stop,
+                rate_limit=rate_limit,
+            )
 
     # --- videos and playlists -----------------------------------------------------------
 
@@ -137,24 +147,40 @@ class YouTube:
             ),
         )
         for item in items_of(answer):
-            return status_of(video_id, item)
+            if text_of(item, "id") in (video_id, None):
+                return status_of(video_id, item)
         return None
 
-    def find_upload(self, marker: str, not_before: datetime, max_pages: int) -> str | None:
-        """The video among the channel's own uploads whose description has `marker` as a line.
+    def find_uploads(self, marker: str, not_before: datetime, max_pages: int) -> Iterator[str]:
+        """The videos among the channel's own uploads whose description has `marker` as a line.
 
         Newest first, until a page holds only uploads from before `not_before`, or after
         `max_pages` pages of 50. None proves nothing: a fresh upload can be missing for a while.
         """
         for page in self._uploads(max_pages):
-            for snippet in page:
-                found = text_of(snippet.get("resourceId"), "videoId")
-                if found and carries(text_of(snippet, "description") or "", marker):
-                    return found
-            moments = [moment_of(text_of(snippet, "publishedAt")) for snippet in page]
+            descriptions = self._descriptions(page)
+            for item in page:
+                found = video_of(item)
+                if found and carries(descriptions.get(found, ""), marker):
+                    yield found
+            moments = [moment_of(text_of(item.get("snippet"), "publishedAt")) for item in page]
             if all(moment is not None and moment < not_before for moment in moments):
-                return None
-        return None
+                return
+
+    def _descriptions(self, page: list[dict[str, Any]]) -> dict[str, str]:
+        """By video; those that the listing leaves out are asked for."""
+        found = {video_of(item): text_of(item.get("snippet"), "description") for item in page}
+        left_out = [video_id for video_id, text in found.items() if video_id and text is None]
+        if left_out:
+            answer = self._ask(
+                "asking for the descriptions of the channel's uploads",
+                lambda service: service.videos().list(
+                    part="snippet", id=",".join(left_out), maxResults=PAGE_SIZE
+                ),
+            )
+            for item in items_of(answer):
+                found[text_of(item, "id")] = text_of(item.get("snippet"), "description")
+        return {video_id: text for video_id, text in found.items() if video_id and text}
 
     def add_to_playlist(self, playlist_id: str, video_id: str) -> None:
         """Puts the video on the playlist, once however often it is called.
@@ -171,6 +197,7 @@ class YouTube:
                 videoId=video_id,
                 maxResults=PAGE_SIZE,
             ),
+            of_uploads=False,
         )
         details = [as_object(item.get("contentDetails")) for item in items_of(present)]
         if any(text_of(detail, "videoId") == video_id for detail in details):
@@ -182,57 +209,69 @@ class YouTube:
                 what,
                 lambda service: service.playlistItems().insert(part="snippet", body=body),
                 units=WRITE_UNITS,
+                of_uploads=False,
             )
         except Rejected as error:
             if error.code != "video_already_in_playlist":
                 raise
 
     def channel(self) -> Channel:
-        """The account's own channel.
+        """The account's own channel: asked anew each time, as somebody may log in with another
+        one at any time.
 
         Raises:
             AuthExpired: `no_channel` if it has none, `scope_missing` if it may not be asked.
         """
-        if self._channel is None:
-            answer = self._ask(
-                "asking for the account's channel",
-                lambda service: service.channels().list(part="snippet,contentDetails", mine=True),
-            )
-            self._channel = channel_of(answer)
-        return self._channel
+        answer = self._ask(
+            "asking for the account's channel",
+            lambda service: service.channels().list(part="snippet,contentDetails", mine=True),
+        )
+        return channel_of(answer)
 
     def _uploads(self, max_pages: int) -> Iterator[list[dict[str, Any]]]:
-        """Snippets of the channel's uploads, page by page."""
+        """The items of the channel's uploads playlist, page by page."""
         playlist_id = self.channel().uploads_playlist_id
         page_token: str | None = None
-        for _ in range(max_pages if playlist_id else 0):
+        for _ in range(max_pages):
             try:
                 answer = self._list_page(playlist_id, page_token)
             except Rejected as error:
                 if error.code == "playlist_not_found":
                     return  # how YouTube puts it that nothing was ever uploaded
                 raise
-            page = [as_object(item.get("snippet")) for item in items_of(answer)]
+            page = items_of(answer)
             if page:
                 yield page
             page_token = text_of(answer, "nextPageToken")
             if not page_token:
                 return
 
-    def _list_page(self, playlist_id: str | None, page_token: str | None) -> dict[str, Any]:
+    def _list_page(self, playlist_id: str, page_token: str | None) -> dict[str, Any]:
         return self._ask(
             "looking through the channel's uploads",
             lambda service: service.playlistItems().list(
-                part="snippet", playlistId=playlist_id, maxResults=PAGE_SIZE, pageToken=page_token
+                part="snippet,contentDetails",
+                playlistId=playlist_id,
+                maxResults=PAGE_SIZE,
+                pageToken=page_token,
             ),
         )
 
     # --- one exchange -------------------------------------------------------------------
 
     def _ask(
-        self, what: str, request: Callable[[Any], Any], *, units: int = READ_UNITS
+        self,
+        what: str,
+        request: Callable[[Any], Any],
+        *,
+        units: int = READ_UNITS,
+        of_uploads: bool = True,
     ) -> dict[str, Any]:
         """Executes one request of the library, and puts what goes wrong in our words."""
+        with self._limits_told(of_uploads=of_uploads):
+            return self._answer(what, request, units)
+
+    def _answer(self, what: str, request: Callable[[Any], Any], units: int) -> dict[str, Any]:
         prepared = request(self._service())
         self._on_units(units)
         try:
@@ -259,6 +298,16 @@ class YouTube:
         if not isinstance(answer, dict) or _ANY_OF.isdisjoint(answer):
             raise Transient(f"{what}: YouTube's answer is unreadable", code="garbled")
         return answer
+
+    @contextmanager
+    def _limits_told(self, *, of_uploads: bool = True) -> Iterator[None]:
+        """Not everybody who may upload may change a playlist."""
+        try:
+            yield
+        except (RateLimited, AuthExpired) as answer:
+            if of_uploads or isinstance(answer, RateLimited):
+                self._on_limit(answer)
+            raise
 
     def _service(self) -> Any:
         """The library's object for the API; made when first needed, as that takes a while."""

@@ -16,7 +16,9 @@ def channel_of(answer: dict[str, Any]) -> Channel:
         channel_id = text_of(item, "id")
         if channel_id:
             title = text_of(as_object(item.get("snippet")), "title") or ""
-            return Channel(channel_id, title, text_of(related, "uploads"))
+            # The playlist of a channel's uploads has the channel's id with UU in the place of UC.
+            uploads = text_of(related, "uploads") or f"UU{channel_id.removeprefix('UC')}"
+            return Channel(channel_id, title, uploads)
     raise AuthExpired(
         "the Google account has no YouTube channel",
         hint="create the channel on youtube.com, or: vodtender auth login youtube",
@@ -41,6 +43,12 @@ def status_of(video_id: str, item: dict[str, Any]) -> VideoStatus:
         time_left_seconds=None if left_ms is None else left_ms / 1000,
         duration_seconds=duration_of(text_of(as_object(item.get("contentDetails")), "duration")),
     )
+
+
+def video_of(item: dict[str, Any]) -> str | None:
+    """The id of the video that an item of a playlist stands for."""
+    resource = as_object(item.get("snippet")).get("resourceId")
+    return text_of(resource, "videoId") or text_of(item.get("contentDetails"), "videoId")
 
 
 def items_of(answer: dict[str, Any]) -> list[dict[str, Any]]:

@@ -115,14 +115,16 @@ def _limit(
 ) -> RateLimited | None:
     if said.has(_QUOTA) or said.is_daily:
         return RateLimited(
-            f"{what}: the YouTube API quota of this Google project is used up for today",
+            f"{what}: YouTube answers with the error quotaExceeded: quota exceeded, this Google "
+            "project has used up its day",
             until=next_reset(now),
             hint="uploads go on by themselves after midnight Pacific time",
             code="quota",
         )
     if "uploadLimitExceeded" in said.reasons:
         return RateLimited(
-            f"{what}: the channel's own upload quota is reached (uploadLimitExceeded)",
+            f"{what}: YouTube answers with the error uploadLimitExceeded: the channel's own upload "
+            "quota is used up",
             until=next_reset(now),
             hint="uploads go on by themselves; a verified channel may upload more",
             code="quota",

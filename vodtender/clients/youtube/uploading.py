@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from googleapiclient.errors import HttpError, MediaUploadSizeError
@@ -27,7 +28,7 @@ from vodtender.model.youtube_answers import SessionAt, SessionDone, SessionGone,
 CHUNK_UNIT_BYTES = 256 * 1024
 """Every chunk but the last must be a multiple of this."""
 
-_RANGE = re.compile(r"bytes=0-(\d{1,18})")
+_RANGE = re.compile(r"(?:bytes[= ])?0-(\d{1,18})", re.ASCII | re.IGNORECASE)
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _STALLED_CHUNKS = 3
 _INCOMPLETE = 308
@@ -62,12 +63,13 @@ class Uploading:
             )
         except requests.RequestException as error:
             raise http.answer_for(error, what=what) from error
-        uri = response.get("location", "")
         if response.status >= 300:
             raise refusal(response.status, response, content, now=self.clock(), what=what)
-        if not uri.startswith("https://"):
+        location = str(response.get("location", "")).strip()
+        uri: str = urljoin(request.uri, location)
+        if not location or not uri.startswith("https://"):
             raise Transient(f"{what}: YouTube's answer names no session", code="garbled")
-        return str(uri)
+        return uri
 
     def ask(self, uri: str, size_bytes: int) -> SessionState:
         """See `YouTube.ask_session`."""
@@ -95,6 +97,7 @@ class Uploading:
         *,
         chunk_bytes: int,
         on_progress: Callable[[int], None],
+        on_last: Callable[[], None],
         should_stop: Callable[[], bool],
         rate_limit: int | None,
     ) -> str:
@@ -106,6 +109,8 @@ class Uploading:
                 if should_stop():
                     raise Stopped("the upload was stopped; what YouTube has is kept")
                 file.check()
+                if sending.next_is_last:
+                    on_last()
                 sending.step()
                 on_progress(sending.received_bytes)
             return sending.video_id
@@ -147,6 +152,11 @@ class _Sending:
         self._request.resumable_uri = self._uri
         self._request.resumable_progress = received_bytes
 
+    @property
+    def next_is_last(self) -> bool:
+        """Whether the next chunk can complete the upload."""
+        return self.received_bytes + self._chunk_bytes >= self._size_bytes
+
     def step(self) -> None:
         """One chunk, after which `received_bytes` or `video_id` is further, or an error."""
         if self.received_bytes >= self._size_bytes:
@@ -171,6 +181,10 @@ class _Sending:
         self._status = None
         response, content = self._uploading.transport.request(*args, **kwargs)
         self._status = response.status
+        if response.status == _INCOMPLETE and "range" in response:
+            # The library takes what stands behind the hyphen, whatever stands before.
+            received = _received(response, self._size_bytes, "sending the video")
+            response["range"] = f"0-{received - 1}"
         return response, content
 
     @property

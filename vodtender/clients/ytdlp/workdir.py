@@ -23,6 +23,8 @@ import shutil
 import threading
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -188,9 +190,25 @@ def discard(path: Path) -> None:
     try:
         # The lock's file last: whoever finds the directory half removed must not work in it.
         for entry in path.iterdir():
-            if entry.name != _LOCK_NAME:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != _LOCK_NAME:
                 entry.unlink()
         shutil.rmtree(path)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def occupied(path: Path) -> Iterator[None]:
+    """Keeps everybody else out of a work directory, which is made if need be.
+
+    Raises Locked(code="work_directory_busy") when another process works in it.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    descriptor = _locked(path / _LOCK_NAME)
+    try:
+        yield
     finally:
         os.close(descriptor)
 
