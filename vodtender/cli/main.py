@@ -7,6 +7,7 @@ command does not pay for the others; that is why their one-line helps stand here
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -51,7 +52,36 @@ def run(arguments: list[str]) -> int:
 
 def command() -> Any:
     """The whole tree, as click knows it."""
-    return typer.main.get_command(app)
+    tree = typer.main.get_command(app)
+    _lighten(tree)
+    return tree
+
+
+def _lighten(command: Any) -> None:
+    """Lets options that are not given pass as they are: to look at a mere None, typer would
+    load pydantic, which takes longer than all the rest of it."""
+    for parameter in command.params:
+        single = parameter.nargs == 1 and not getattr(parameter, "multiple", False)
+        if single and not parameter.required and parameter.callback is None:
+            parameter.process_value = _passing_none(parameter.process_value)
+    command.get_help_option = _not_none(command.get_help_option)
+    for below in getattr(command, "commands", {}).values():
+        if below is not None:
+            _lighten(below)
+
+
+def _passing_none(process: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda ctx, value: None if value is None else process(ctx, value)
+
+
+def _not_none(get_help_option: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def option(ctx: Any) -> Any:
+        found = get_help_option(ctx)
+        if found is not None:
+            found.default = False
+        return found
+
+    return option
 
 
 class _Lazy(TyperGroup):
@@ -74,6 +104,7 @@ class _Lazy(TyperGroup):
         found.name = cmd_name
         # Typer would have each command bring its own shell completion.
         found.params = [p for p in found.params if not (p.name or "").endswith("_completion")]
+        _lighten(found)
         return found
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

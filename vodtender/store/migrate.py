@@ -143,17 +143,16 @@ def _apply_next(connection: Connection, steps: Sequence[Migration]) -> str | Non
 def _read(connection: Connection) -> Schema:
     with translated():
         there = connection.execute(
-            "SELECT to_regclass('schema_migrations') AS ours, to_regclass('vods') AS vods"
+            "SELECT to_regclass('schema_migrations') AS ours, to_regclass('vods') AS vods,"
+            " EXISTS (SELECT FROM pg_attribute WHERE attname = 'oldest_program'"
+            " AND attrelid = to_regclass('schema_migrations')) AS readable"
         ).fetchone()
         assert there is not None
         if there["ours"] is None:
             if there["vods"] is not None:
                 raise _not_ours()
             return Schema(0, 0)
-        columns = connection.execute(
-            "SELECT attname FROM pg_attribute WHERE attrelid = 'schema_migrations'::regclass"
-        ).fetchall()
-        if "oldest_program" not in {row["attname"] for row in columns}:
+        if not there["readable"]:
             raise _not_ours()
         row = connection.execute(
             "SELECT coalesce(max(version), 0) AS version,"
