@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 Step = dict[str, str]
@@ -58,9 +59,9 @@ def _breakers(status: Document) -> _Found:
     for one in status["channels"]:
         if one["circuit_breaker"]["state"] == "open":
             until = one["circuit_breaker"]["open_until"]
-            why = f"circuit breaker of {one['channel'] or 'no channel'} open"
-            tries = f"; one VOD is tried after {until}" if until else ""
-            yield why + tries, "vodtender breaker reset (once the cause is mended)"
+            tries = f"one VOD is tried after {until}, or " if until else ""
+            why = f"{one['channel']} is halted by its circuit breaker; {tries}once it is reset"
+            yield why, f"vodtender breaker reset --channel {quote(one['channel'])}"
         if one["watched"] and one["problem"]:
             yield f"{one['channel']} cannot be listed: {one['problem']}", "vodtender config show"
 
@@ -76,7 +77,7 @@ def _vods(status: Document) -> _Found:
     for one in status["errors"]:
         if one["state"] == "finalizing":
             why = f"nobody knows yet whether VOD {one['vod_id']} is on YouTube"
-            yield why, f"vodtender resolve {one['vod_id']} --uploaded ID | --not-uploaded"
+            yield why, f"vodtender resolve {one['vod_id']} --uploaded VIDEO | --not-uploaded"
     failed = status["states"].get("failed", 0)
     if failed:
         number = "1 VOD has" if failed == 1 else f"{failed} VODs have"
