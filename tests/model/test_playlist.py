@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vodtender.errors import Transient
-from vodtender.model.playlist import ByteRange, is_muted, muted_url, parse
+from vodtender.model.playlist import ByteRange, Twins, is_muted, muted_url, parse
 
 BASE = "https://cdn.example/abc/chunked/index-dvr.m3u8?token=t"
 TWITCH = """#EXTM3U
@@ -45,6 +45,31 @@ def test_line_ends_and_marks_do_not_matter(change: tuple[str, str]) -> None:
 def test_a_segments_key_outlives_its_host_and_token() -> None:
     moved = parse(TWITCH.replace("other.example", "third.example").replace("sig=1", "sig=2"), BASE)
     assert [s.key for s in moved.segments] == [s.key for s in parse(TWITCH, BASE).segments]
+
+
+def test_a_segments_key_outlives_its_muting() -> None:
+    before = parse(TWITCH.replace("1-unmuted.ts", "1.ts"), BASE)
+    after = parse(TWITCH.replace("1-unmuted.ts", "1-muted.ts"), BASE)
+    keys = [[s.key for s in one.segments] for one in (before, parse(TWITCH, BASE), after)]
+    assert keys[0] == keys[1] == keys[2]
+
+
+def test_segments_that_only_their_query_tells_apart_have_keys_of_their_own() -> None:
+    text = "#EXTM3U\n" + "".join(f"#EXTINF:2,\nget?n={n}&t={{0}}\n" for n in range(3))
+    first, later = (parse(text.format(token), BASE) for token in "ab")
+    assert len({segment.key for segment in first.segments}) == 3
+    assert [s.key for s in first.segments] == [s.key for s in later.segments]
+
+
+def test_a_twin_is_found_by_key_else_by_its_place_in_time() -> None:
+    first = parse(TWITCH, BASE)
+    moved = Twins(parse(TWITCH.replace("other.example/x", "other.example/y"), BASE))
+    assert [moved.of(segment) is not None for segment in first.segments] == [True, True, True]
+    cut = Twins(parse(TWITCH.replace("#EXTINF:10.000,\n0.ts\n", ""), BASE))
+    assert cut.of(first.segments[0]) is None
+    found = cut.of(first.segments[2])
+    assert found is not None
+    assert found.url == first.segments[2].url
 
 
 def test_without_endlist_it_is_still_being_recorded() -> None:

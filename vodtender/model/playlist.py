@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
 from vodtender.errors import Transient
@@ -16,6 +17,7 @@ from vodtender.errors import Transient
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
 _UNMUTED = re.compile(r"-unmuted(?=\.[A-Za-z0-9]+$)")
 _MUTED = re.compile(r"-muted\.[A-Za-z0-9]+$")
+_EITHER = re.compile(r"-(?:un)?muted(?=\.[A-Za-z0-9]+$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +45,26 @@ class Segment:
     init_range: ByteRange | None = None
     byte_range: ByteRange | None = None
     discontinuity: bool = False
+    nth: int = 0
+    """How many segments before it have the same path: then only the query tells them apart."""
 
     @property
     def key(self) -> str:
-        """What stays the same when the host or the token of the URL changes."""
-        return _key(self.url, self.byte_range)
+        """What stays the same when the host or the token of the URL changes, or when Twitch
+        mutes the segment."""
+        key = _EITHER.sub("", urlsplit(self.url).path)
+        key = key if self.byte_range is None else f"{key} {self.byte_range.header}"
+        return f"{key} #{self.nth}" if self.nth else key
 
     @property
     def init_key(self) -> str | None:
         """The same for its init section."""
-        return None if self.init_url is None else _key(self.init_url, self.init_range)
+        if self.init_url is None:
+            return None
+        parts = urlsplit(self.init_url)
+        # Of these there are few: what their query says is worth more than to keep them.
+        key = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        return key if self.init_range is None else f"{key} {self.init_range.header}"
 
     @property
     def bare_url(self) -> str:
@@ -68,6 +80,23 @@ class MediaPlaylist:
     ended: bool
     total_seconds: float
     encrypted: bool = False
+
+
+class Twins:
+    """Finds segments of an earlier playlist in one that was asked for later."""
+
+    def __init__(self, playlist: MediaPlaylist) -> None:
+        self._segments = playlist.segments
+        self._by_key = {segment.key: segment for segment in playlist.segments}
+
+    def of(self, segment: Segment) -> Segment | None:
+        """The same segment; None if it is not there any more."""
+        same = self._by_key.get(segment.key)
+        if same is not None or segment.index >= len(self._segments):
+            return same
+        # A token can be part of the path. A VOD only grows at its end.
+        there = self._segments[segment.index]
+        return there if there.start_seconds == segment.start_seconds else None
 
 
 def muted_url(url: str) -> str | None:
@@ -133,8 +162,8 @@ class _Reader:
             self.encrypted |= _attributes(value).get("METHOD", "NONE") != "NONE"
         elif tag == "#EXT-X-DISCONTINUITY":
             self.discontinuity = True
-        elif tag == "#EXT-X-ENDLIST":
-            self.ended = True
+        elif tag == "#EXT-X-ENDLIST" or (tag, value) == ("#EXT-X-PLAYLIST-TYPE", "VOD"):
+            self.ended = True  # a playlist of type VOD never changes (RFC 8216, 4.3.3.5)
         elif tag in {"#EXT-X-STREAM-INF", "#EXT-X-I-FRAME-STREAM-INF"}:
             raise _garbage("it is a master playlist")
 
@@ -176,7 +205,7 @@ class _Reader:
         if self.duration_seconds is not None:
             raise _garbage("its last EXTINF has no segment: the text was cut")
         total = math.fsum(segment.duration_seconds for segment in self.segments)
-        return MediaPlaylist(tuple(self.segments), self.ended, total, self.encrypted)
+        return MediaPlaylist(_told_apart(self.segments), self.ended, total, self.encrypted)
 
 
 def _absolute(base_url: str, reference: str, what: str) -> str:
@@ -190,9 +219,15 @@ def _absolute(base_url: str, reference: str, what: str) -> str:
     return url
 
 
-def _key(url: str, byte_range: ByteRange | None) -> str:
-    path = urlsplit(url).path
-    return path if byte_range is None else f"{path} {byte_range.header}"
+def _told_apart(segments: list[Segment]) -> tuple[Segment, ...]:
+    """Segments whose keys differ."""
+    seen: Counter[str] = Counter()
+    apart = []
+    for segment in segments:
+        key = segment.key
+        apart.append(replace(segment, nth=seen[key]) if seen[key] else segment)
+        seen[key] += 1
+    return tuple(apart)
 
 
 def _attributes(value: str) -> dict[str, str]:

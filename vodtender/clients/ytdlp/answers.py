@@ -59,9 +59,9 @@ def _known(link: BaseException, *, has_cookies: bool) -> VodtenderError | None:
 def from_status(error: HTTPError, *, has_cookies: bool) -> VodtenderError:
     """The answer that an HTTP status stands for."""
     status = error.status
-    if status == 429:
+    if asks_to_wait(error):
         until = wait_until(error.response.headers, datetime.now(UTC))
-        return RateLimited("Twitch asks to wait (HTTP 429).", until=until)
+        return RateLimited(f"Twitch asks to wait (HTTP {status}).", until=until)
     if status == 401 and has_cookies:
         return AuthExpired(
             "Twitch refuses the login in the cookies file (HTTP 401): it has expired or was "
@@ -70,6 +70,12 @@ def from_status(error: HTTPError, *, has_cookies: bool) -> VodtenderError:
             code="cookies_refused",
         )
     return Transient(f"Twitch answered HTTP {status}.", code=f"http_{status}")
+
+
+def asks_to_wait(error: HTTPError) -> bool:
+    """Whether the server says that it is busy, and until when if it is its own trouble."""
+    busy = error.status == 503 and "Retry-After" in error.response.headers
+    return busy or bool(error.status == 429)
 
 
 def from_manifest_refusal(error: HTTPError, vod_id: str, *, has_cookies: bool) -> VodtenderError:
@@ -109,7 +115,7 @@ def disk_full() -> Transient:
 
 
 def wait_until(headers: Mapping[str, str], now: datetime) -> datetime:
-    """When a 429 ends: `Retry-After` (RFC 9110), else `Ratelimit-Reset` (Twitch: epoch seconds)."""
+    """When a wait ends: `Retry-After` (RFC 9110), else `Ratelimit-Reset` (Twitch: epoch seconds)."""
     retry_after = (headers.get("Retry-After") or "").strip()
     until = now + _USUAL_WAIT
     if retry_after.isdecimal():

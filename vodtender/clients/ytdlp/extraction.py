@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ from vodtender.model import playlist
 
 _SOCKET_TIMEOUT_SECONDS = 20
 _LARGEST_PLAYLIST_BYTES = 64 << 20
+_CIRCLE_ENTRIES = 100
 _FILTERS = {"archive": "archives", "highlight": "highlights", "upload": "uploads"}
 
 _IN_ADDRESS = re.compile(r"://[^/@\s'\"]+@|\?[^\s'\"]+(?<=[=&])[^\s'\"]+")
@@ -100,7 +101,7 @@ class Twitch:
             listing = self._ydl.extract_info(
                 url, download=False, process=False, ie_key="TwitchVideos"
             )
-            for entry in islice(listing["entries"], limit):
+            for entry in islice(_each_once(listing["entries"]), limit):
                 yield _listed(entry, channel.lower(), kind)
 
     @contextlib.contextmanager
@@ -234,6 +235,20 @@ class _VideosIE(TwitchVideosIE):  # type: ignore[misc]
         return entry
 
 
+def _each_once(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each VOD once. A VOD that is new pushes others on to the next page; a page without
+    anything new means that the listing goes round in a circle."""
+    seen: set[str] = set()
+    repeated = 0
+    for entry in entries:
+        if entry["id"] not in seen:
+            seen.add(entry["id"])
+            repeated = 0
+            yield entry
+        elif (repeated := repeated + 1) >= _CIRCLE_ENTRIES:
+            return
+
+
 def _first_data(data: Any, what: str) -> dict[str, Any]:
     """The first `data` of a GraphQL reply that has one."""
     replies = data if isinstance(data, list) else [data]
@@ -244,12 +259,13 @@ def _first_data(data: Any, what: str) -> dict[str, Any]:
 
 
 def _check_metadata(data: Any, vod_id: str) -> None:
-    if not isinstance(data, list) or not all(isinstance(reply, dict) for reply in data):
+    replies = [r for r in data if isinstance(r, dict)] if isinstance(data, list) else []
+    if not replies:
         raise answers.garbage(f"the metadata of VOD {vod_id} is not a list of replies")
-    found = [reply["data"].get("video") for reply in data if isinstance(reply.get("data"), dict)]
+    found = [reply["data"].get("video") for reply in replies if isinstance(reply.get("data"), dict)]
     if any(isinstance(video, dict) for video in found):
         return
-    if any(reply.get("errors") for reply in data) or not any("data" in reply for reply in data):
+    if not found or any(reply.get("errors") for reply in replies):
         raise answers.garbage(f"GraphQL reports an error for VOD {vod_id}")
     raise answers.missing(vod_id)
 

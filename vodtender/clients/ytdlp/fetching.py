@@ -19,6 +19,7 @@ from vodtender.clients.ytdlp.extraction import FoundVod, Twitch
 from vodtender.clients.ytdlp.mux import MUX_PATTERN, Muxer
 from vodtender.clients.ytdlp.piece import PieceFetcher, RateLimit, Refused
 from vodtender.clients.ytdlp.pool import Gone, SegmentPool
+from vodtender.clients.ytdlp.timestamps import with_jumps
 from vodtender.clients.ytdlp.wire import Speaker
 from vodtender.clients.ytdlp.workdir import Stored, WorkDirectory, sha256
 from vodtender.errors import Rejected, Transient, VodtenderError
@@ -28,6 +29,8 @@ from vodtender.model.playlist import MediaPlaylist, Segment
 
 _BEAT_SECONDS = 0.5
 _GAPS_NAMED = 10
+_MOST_JUMPS = 1000
+"""Each costs ffmpeg a pipe."""
 _ROOM_SAMPLE_SEGMENTS = 8
 
 
@@ -83,6 +86,8 @@ class Fetch:
         self._check_length(vod, playlist)
         self.phase = "fetching"
         made = self._make(vod, playlist)
+        if self._lasts_otherwise(playlist, made):
+            made = self._remade(playlist, made)
         self.phase = "verifying"
         record = self._verified(vod, playlist, made)
         self._directory.finish(made, record)
@@ -141,8 +146,8 @@ class Fetch:
             max_size_bytes=self.request["max_size_bytes"],
             takes_gaps=self.request["allow_gaps"],
         )
-        inits = _Inits(self._directory, fetcher)
-        self._muxer = Muxer(self._binary, self._directory.path, self._piece_of, inits.of)
+        self._inits = _Inits(self._directory, fetcher)
+        self._muxer = self._new_muxer()
         self._pool.start()
         try:
             # With gaps it must be known beforehand which: a run that is gone whole has no pipe.
@@ -155,6 +160,39 @@ class Fetch:
         finally:
             self._pool.fail(_GapFound())  # nobody waits any more
         return made
+
+    def _new_muxer(self) -> Muxer:
+        return Muxer(self._binary, self._directory.path, self._piece_of, self._inits.of)
+
+    def _lasts_otherwise(self, playlist: MediaPlaylist, made: Path) -> bool:
+        """Whether a file of transport stream segments is longer or shorter than they are."""
+        if playlist.segments[0].init_url is not None:
+            return False
+        assert self._pool is not None
+        gaps = (o for o in self._pool.wait_for_all() if isinstance(o, Gone))
+        longest = playlist.total_seconds  # gaps may be kept as holes in time
+        shortest = longest - sum(gap.segment.duration_seconds for gap in gaps)
+        lasts = ffmpeg.duration_seconds(made)
+        return not (
+            shortest - completeness.allowed_shortfall_seconds(shortest)
+            <= lasts
+            <= longest + completeness.allowed_shortfall_seconds(longest)
+        )
+
+    def _remade(self, playlist: MediaPlaylist, made: Path) -> Path:
+        """The file again, made with the jumps that the segments' own clocks show."""
+        assert self._pool is not None
+        outcomes = zip(playlist.segments, self._pool.wait_for_all(), strict=True)
+        stored = [(one, o) for one, o in outcomes if isinstance(o, Stored)]
+        marked = list(with_jumps((one, self._directory.path / o.name) for one, o in stored))
+        jumps = sum(segment.discontinuity for segment in marked)
+        if marked == [segment for segment, _ in stored] or jumps > _MOST_JUMPS:
+            return made
+        self.speaker.log("info", f"The VOD's timestamps jump {jumps} times: put together again.")
+        made.unlink()
+        self.phase = "muxing"
+        self._muxer = self._new_muxer()
+        return self._muxer.make(marked)
 
     def _piece_of(self, segment: Segment) -> Path:
         assert self._pool is not None

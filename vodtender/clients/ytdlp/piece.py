@@ -146,6 +146,8 @@ class PieceFetcher:
         check = _BoxCheck() if fragmented else _PacketCheck()
         with self.open_url(url, headers) as response, path.open("wb", buffering=0) as file:
             declared = str(response.headers.get("Content-Length") or "")
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                declared = ""  # the length of something else: yt-dlp has unpacked it
             while chunk := response.read(self.rate_limit.chunk_bytes):
                 count(len(chunk))
                 self.rate_limit.take(len(chunk))
@@ -216,10 +218,11 @@ def _compare_length(size: int, declared: str, byte_range: ByteRange | None) -> N
 def _refusal(error: HTTPError) -> Exception:
     if error.status in answers.GONE_STATUSES:
         return Refused(error.status)
-    if error.status == 429:
+    if answers.asks_to_wait(error):
         now = datetime.now(UTC)
         until = answers.wait_until(error.response.headers, now)
-        said = RateLimited("Twitch's video server asks to wait (HTTP 429).", until=until)
+        told = f"Twitch's video server asks to wait (HTTP {error.status})."
+        said = RateLimited(told, until=until)
         # A long wait is the pipeline's business: it can do something else meanwhile.
         return _TryAgain(said, (until - now).total_seconds()) if until - now < _PATIENCE else said
     said_no = Transient(f"A segment was answered with HTTP {error.status}.", code="segment_refused")

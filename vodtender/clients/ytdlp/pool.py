@@ -1,22 +1,24 @@
 """All segments of a VOD, several at once, in whatever order they come.
 
 The one who puts them together asks for each in its turn and waits for it. A segment that is
-refused is looked for under its muted name, then, once for all, the playlist is asked for again
-with a fresh token; what is still refused then is gone.
+refused is looked for under its muted name, then in a playlist that is asked for again, with a
+fresh token (by all threads together, once a minute at most); what is still refused then is gone.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from vodtender.clients.ytdlp.piece import PieceFetcher, Refused
 from vodtender.clients.ytdlp.workdir import Stored, WorkDirectory
 from vodtender.errors import Rejected, Transient, VodtenderError
-from vodtender.model.playlist import MediaPlaylist, Segment, muted_url
+from vodtender.model.playlist import MediaPlaylist, Segment, Twins, muted_url
 
 _ALL_REFUSED = 16
+_FRESH_SECONDS = 60.0
 _TOO_LARGE_SAMPLE = 0.05
 _TOO_LARGE_FACTOR = 1.5
 
@@ -68,7 +70,8 @@ class SegmentPool:
         self._next = 0
         self._failure: BaseException | None = None
         self._renewing = threading.Lock()
-        self._renewed: dict[str, Segment] | None = None
+        self._renewed: Twins | None = None
+        self._renewed_at = 0.0
         self.segments_done = 0
         self.stored_bytes = 0
         self._stored_seconds = 0.0
@@ -184,12 +187,12 @@ class SegmentPool:
             return fetch(muted)
 
     def _again(self, segment: Segment) -> Segment | None:
-        """The same segment in a playlist that was asked for afresh (once for all threads)."""
+        """The same segment in a playlist that was asked for a short time ago at most."""
         with self._renewing:
-            if self._renewed is None:
-                playlist = self._renew()
-                self._renewed = {new.key: new for new in playlist.segments}
-        return self._renewed.get(segment.key)
+            now = time.monotonic()
+            if self._renewed is None or now - self._renewed_at > _FRESH_SECONDS:
+                self._renewed, self._renewed_at = Twins(self._renew()), now
+            return self._renewed.of(segment)
 
 
 def _all_refused(outcome: Outcome) -> VodtenderError:
