@@ -61,15 +61,22 @@ def test_segments_that_only_their_query_tells_apart_have_keys_of_their_own() -> 
     assert [s.key for s in first.segments] == [s.key for s in later.segments]
 
 
-def test_a_twin_is_found_by_key_else_by_its_place_in_time() -> None:
+def test_twins_have_the_same_key() -> None:
     first = parse(TWITCH, BASE)
-    moved = Twins(parse(TWITCH.replace("other.example/x", "other.example/y"), BASE))
-    assert [moved.of(segment) is not None for segment in first.segments] == [True, True, True]
-    cut = Twins(parse(TWITCH.replace("#EXTINF:10.000,\n0.ts\n", ""), BASE))
-    assert cut.of(first.segments[0]) is None
-    found = cut.of(first.segments[2])
+    cut = parse(TWITCH.replace("#EXTINF:10.000,\n0.ts\n", ""), BASE)
+    assert Twins(first, cut).of(first.segments[0]) is None
+    found = Twins(first, cut).of(first.segments[2])
     assert found is not None
     assert found.url == first.segments[2].url
+
+
+def test_where_all_paths_are_new_twins_have_the_same_place() -> None:
+    text = TWITCH.replace("https://other.example/", "")
+    earlier, later = parse(text, BASE), parse(text, BASE.replace("abc", "other-token"))
+    twins = Twins(earlier, later)
+    assert [twins.of(segment) for segment in earlier.segments] == list(later.segments)
+    otherwise = parse(text.replace("4.500", "4.600"), BASE.replace("abc", "other-token"))
+    assert Twins(earlier, otherwise).of(earlier.segments[0]) is None
 
 
 def test_without_endlist_it_is_still_being_recorded() -> None:

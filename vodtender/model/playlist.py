@@ -83,20 +83,20 @@ class MediaPlaylist:
 
 
 class Twins:
-    """Finds segments of an earlier playlist in one that was asked for later."""
+    """Finds the segments of an earlier playlist in one that was asked for later."""
 
-    def __init__(self, playlist: MediaPlaylist) -> None:
-        self._segments = playlist.segments
-        self._by_key = {segment.key: segment for segment in playlist.segments}
+    def __init__(self, earlier: MediaPlaylist, later: MediaPlaylist) -> None:
+        self._by_key = {segment.key: segment for segment in later.segments}
+        # A token can be part of the path: then all keys are new, and what counts is the place.
+        if not any(segment.key in self._by_key for segment in earlier.segments):
+            lengths = [segment.duration_seconds for segment in earlier.segments]
+            begins = [segment.duration_seconds for segment in later.segments[: len(lengths)]]
+            pairs = zip(earlier.segments, later.segments, strict=False)
+            self._by_key = {old.key: new for old, new in pairs} if begins == lengths else {}
 
     def of(self, segment: Segment) -> Segment | None:
         """The same segment; None if it is not there any more."""
-        same = self._by_key.get(segment.key)
-        if same is not None or segment.index >= len(self._segments):
-            return same
-        # A token can be part of the path. A VOD only grows at its end.
-        there = self._segments[segment.index]
-        return there if there.start_seconds == segment.start_seconds else None
+        return self._by_key.get(segment.key)
 
 
 def muted_url(url: str) -> str | None:

@@ -115,7 +115,7 @@ def disk_full() -> Transient:
 
 
 def wait_until(headers: Mapping[str, str], now: datetime) -> datetime:
-    """When a wait ends: `Retry-After` (RFC 9110), else `Ratelimit-Reset` (Twitch: epoch seconds)."""
+    """When it ends: `Retry-After` (RFC 9110), else `Ratelimit-Reset` (Twitch: epoch seconds)."""
     retry_after = (headers.get("Retry-After") or "").strip()
     until = now + _USUAL_WAIT
     if retry_after.isdecimal():

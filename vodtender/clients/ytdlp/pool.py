@@ -191,7 +191,7 @@ class SegmentPool:
         with self._renewing:
             now = time.monotonic()
             if self._renewed is None or now - self._renewed_at > _FRESH_SECONDS:
-                self._renewed, self._renewed_at = Twins(self._renew()), now
+                self._renewed, self._renewed_at = Twins(self._playlist, self._renew()), now
             return self._renewed.of(segment)
 
 
