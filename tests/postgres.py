@@ -18,6 +18,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from vodtender.clients.postgres_server import EmbeddedServer, acquire
+from vodtender.store.database import Database
 
 _TEMPLATE = "migrated"
 _numbers = itertools.count(1)
@@ -66,6 +67,14 @@ def database_dsn(new_database: NewDatabase, migrated_template: str) -> Iterator[
     """A fresh database with the whole schema and no rows."""
     with new_database(migrated_template) as dsn:
         yield dsn
+
+
+@pytest.fixture
+def database(database_dsn: str) -> Iterator[Database]:
+    """The same, opened as a command opens it."""
+    opened = Database(lambda: database_dsn)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

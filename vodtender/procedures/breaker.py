@@ -107,7 +107,7 @@ def _change(
     dry_run: bool,
 ) -> list[Change]:
     changes = []
-    with database.transaction(actor=actor) as connection:
+    with database.transaction(actor=actor, keep=not dry_run) as connection:
         now = clock(connection)
         # In a fixed order, so that two that lock several never wait for each other.
         for channel in sorted(of):
@@ -117,7 +117,7 @@ def _change(
             note = f"{before.state} already" if after == before else ""
             change = Change(channel or "(no channel)", _shown(before), _shown(after), note)
             changes.append(change)
-            if not change.changed or dry_run:
+            if not change.changed:
                 continue
             breaker.put(connection, after)
             audit.record(

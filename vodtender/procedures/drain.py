@@ -39,13 +39,13 @@ def drain(
         NotFound: no such daemon is known.
         UsageError: there are several, and none was named.
     """
-    with database.transaction(actor=actor) as connection:
+    with database.transaction(actor=actor, keep=not dry_run) as connection:
         in_hand = workers.in_hand(connection)
         changes = []
         for worker in _chosen(connection, worker_id, all_workers=all_workers):
             change = _change(worker, in_hand.get(worker.worker_id, ()))
             changes.append(change)
-            if not change.changed or dry_run:
+            if not change.changed:
                 continue
             workers.set_draining(connection, worker.worker_id)
             audit.record(

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from vodtender.log import redact
 from vodtender.store.database import Connection
 
 
@@ -38,7 +39,8 @@ def record(
     reason: str | None = None,
 ) -> None:
     """Writes one line, in the transaction that makes the change. `before` and `after` are of
-    JSON's types; times and other things in them are stored as text."""
+    JSON's types; times and other things in them are stored as text. A secret in the reason is
+    masked."""
     connection.execute(
         "INSERT INTO audit (actor, action, target, before, after, reason)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
@@ -48,7 +50,7 @@ def record(
             target,
             None if before is None else Jsonb(before, dumps=_dumped),
             None if after is None else Jsonb(after, dumps=_dumped),
-            reason,
+            None if reason is None else redact(reason),
         ),
     )
 
