@@ -166,6 +166,12 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], str, str, str], ...] = (
         "The server has no such database",
         "create it, or correct DB_DSN",
     ),
+    (
+        (pg.InsufficientPrivilege,),
+        "no_privilege",
+        "The database role may not do this",
+        "let it own the database: ALTER DATABASE vod OWNER TO vod",
+    ),
     ((pg.DiskFull,), "database_disk_full", "The database's disk is full", "make room on it"),
     (
         # Includes shutdowns, too many connections, deadlocks and cancelled statements.
@@ -186,11 +192,11 @@ def _meaning(error: psycopg.Error) -> DatabaseUnavailable | None:
         )
     for kinds, code, meaning, hint in _MEANINGS:
         if isinstance(error, kinds):
-            return DatabaseUnavailable(f"{meaning}: {_said(error)}.", hint=hint, code=code)
+            return DatabaseUnavailable(f"{meaning}: {first_line(error)}.", hint=hint, code=code)
     return None
 
 
-def _said(error: psycopg.Error) -> str:
+def first_line(error: psycopg.Error) -> str:
     """The first line of what the server or libpq says; neither ever repeats a password."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

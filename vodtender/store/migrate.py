@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+import psycopg
 from psycopg import sql
 
 from vodtender import __version__
 from vodtender.errors import DatabaseUnavailable
-from vodtender.store.database import Connection, connect, translated
+from vodtender.store.database import Connection, connect, first_line, translated
 
 _LOCK = 0x766F6474  # "vodt"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -73,7 +74,8 @@ def migrate(dsn: str, wanted: Sequence[Migration] | None = None) -> tuple[str, .
 
     Raises:
         DatabaseUnavailable: it cannot be reached, is not ours (code `not_ours`), is too old a
-            server, or has a schema that this program is too old for (code `schema_newer`).
+            server, has a schema that this program is too old for (code `schema_newer`), or
+            holds something that a migration cannot cope with (code `migration_failed`).
     """
     steps = migrations() if wanted is None else tuple(wanted)
     with connect(dsn) as connection:
@@ -130,6 +132,19 @@ def _apply_next(connection: Connection, steps: Sequence[Migration]) -> str | Non
         step = next((step for step in steps if step.version > schema.version), None)
         if step is None:
             return None
+        try:
+            _apply(connection, step)
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(
+                f"Migration {step.name} failed, and nothing of it was applied: {first_line(error)}",
+                hint="a database that held nothing before is the surest; else report this",
+                code="migration_failed",
+            ) from error
+        return step.name
+
+
+def _apply(connection: Connection, step: Migration) -> None:
+    with translated():
         connection.execute(_HISTORY)
         connection.execute(sql.SQL(step.statements))
         connection.execute(
@@ -137,19 +152,20 @@ def _apply_next(connection: Connection, steps: Sequence[Migration]) -> str | Non
             " VALUES (%s, %s, %s, %s)",
             (step.version, step.name, step.oldest_program, __version__),
         )
-        return step.name
 
 
 def _read(connection: Connection) -> Schema:
     with translated():
+        # Not by to_regclass: its answer may be from before the wait for the lock.
         there = connection.execute(
-            "SELECT to_regclass('schema_migrations') AS ours, to_regclass('vods') AS vods,"
-            " EXISTS (SELECT FROM pg_attribute WHERE attname = 'oldest_program'"
-            " AND attrelid = to_regclass('schema_migrations')) AS readable"
+            "SELECT bool_or(relname = 'schema_migrations') AS ours, count(*) AS tables,"
+            " bool_or(EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid"
+            " AND attname = 'oldest_program')) AS readable FROM pg_class"
+            " WHERE relname IN ('schema_migrations', 'vods') AND pg_table_is_visible(oid)"
         ).fetchone()
         assert there is not None
-        if there["ours"] is None:
-            if there["vods"] is not None:
+        if not there["ours"]:
+            if there["tables"]:
                 raise _not_ours()
             return Schema(0, 0)
         if not there["readable"]:
