@@ -37,6 +37,10 @@ from vodtender.store.uploads import Upload
 CHUNK = 256 * 1024
 SIZE = 2 * CHUNK + 1000
 """Three chunks."""
+LAST = 2
+"""So many chunks go before the last."""
+PUT: dict[str, Any] = {"path": "*/upload/*", "method": "PUT"}
+POST: dict[str, Any] = {"path": "*/upload/*", "method": "POST"}
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
 SETTINGS = {"UPLOAD_CHUNK_SIZE": "256KiB", "UPLOAD_BACKOFF_BASE": "1s", "HTTP_ADDR": "127.0.0.1:0"}
 
@@ -164,6 +168,11 @@ class Publisher:
         return int(self.sql("SELECT count(*) AS n FROM upload_attempts")[0]["n"])
 
     @property
+    def sessions_opened(self) -> int:
+        """How many requests for a session YouTube has seen."""
+        return self.world.record.count(**POST)
+
+    @property
     def units(self) -> int:
         """In our books."""
         return int(self.sql("SELECT coalesce(sum(units), 0) AS n FROM quota_usage")[0]["n"])
@@ -206,9 +215,13 @@ class Publisher:
     def assert_one_whole_video(self, path: Path) -> Video:
         """Exactly one video, which has the file's bytes, and no broken protocol."""
         [video] = self.world.youtube.videos
-        assert video.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert video.sha256 == sha256(path)
         assert not self.world.youtube.complaints
         return video
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def place_for(settings: Settings, database: Database, worker_id: str) -> Workplace:
