@@ -28,39 +28,38 @@ directions = st.sampled_from(["download", "upload"])
 
 
 def half_open(direction: Direction = "download") -> Breaker:
-    return Breaker("c", "half-open", 3, NOW - COOLDOWN, direction, opener_vod_id=1)
+    return Breaker("c", "half-open", 3, NOW - COOLDOWN, direction)
 
 
 def resting(direction: Direction | None = "download") -> Breaker:
-    return Breaker("c", "open", 3, NOW + COOLDOWN, direction, opener_vod_id=1)
+    return Breaker("c", "open", 3, NOW + COOLDOWN, direction)
 
 
 def test_it_opens_when_the_threshold_is_reached_and_not_before() -> None:
-    assert after_failure(Breaker("c", failures=2), "download", 7, POLICY, NOW).state == "closed"
-    opened = after_failure(Breaker("c", failures=3), "download", 7, POLICY, NOW)
-    assert opened == Breaker("c", "open", 3, NOW + COOLDOWN, "download", opener_vod_id=7)
+    assert after_failure(Breaker("c", failures=2), "download", POLICY, NOW).state == "closed"
+    opened = after_failure(Breaker("c", failures=3), "download", POLICY, NOW)
+    assert opened == Breaker("c", "open", 3, NOW + COOLDOWN, "download")
 
 
 def test_with_a_threshold_of_zero_no_number_of_failures_opens_it() -> None:
-    assert after_failure(Breaker("c", failures=999), "upload", 7, OFF, NOW).state == "closed"
+    assert after_failure(Breaker("c", failures=999), "upload", OFF, NOW).state == "closed"
 
 
 def test_a_failed_probe_opens_it_again_at_once() -> None:
-    opened = after_failure(half_open(), "download", 9, POLICY, NOW)
+    opened = after_failure(half_open(), "download", POLICY, NOW)
     assert (opened.state, opened.open_until) == ("open", NOW + COOLDOWN)
-    assert opened.opener_vod_id == 9
 
 
 def test_a_failed_probe_keeps_the_direction_that_had_opened_it() -> None:
-    assert after_failure(half_open("upload"), "download", 9, POLICY, NOW).direction == "upload"
+    assert after_failure(half_open("upload"), "download", POLICY, NOW).direction == "upload"
 
 
 def test_a_breaker_that_is_off_and_was_tripped_by_hand_does_not_open_by_itself() -> None:
-    assert after_failure(half_open(), "download", 9, OFF, NOW) == Breaker("c")
+    assert after_failure(half_open(), "download", OFF, NOW) == Breaker("c")
 
 
 def test_a_failure_of_what_was_in_hand_does_not_lengthen_the_rest() -> None:
-    assert after_failure(resting(), "download", 9, POLICY, NOW) == resting()
+    assert after_failure(resting(), "download", POLICY, NOW) == resting()
 
 
 def test_a_success_of_its_direction_closes_it_and_forgets_the_failures() -> None:
@@ -132,12 +131,12 @@ def test_whatever_it_learns_an_open_one_has_an_end_and_a_closed_one_forgets_who_
 ) -> None:
     until = None if state == "closed" else NOW
     before = Breaker("c", state, failures, until, opened_by if state != "closed" else None)
-    failed = after_failure(before, direction, 1, BreakerPolicy(threshold, COOLDOWN), NOW)
+    failed = after_failure(before, direction, BreakerPolicy(threshold, COOLDOWN), NOW)
     for after in (failed, after_success(before, direction), tripped(before, None, COOLDOWN, NOW)):
         assert after.channel == "c"
         if after.state == "open":
             assert after.open_until is not None
         if after.state == "closed":
-            assert (after.open_until, after.direction, after.opener_vod_id) == (None, None, None)
+            assert (after.open_until, after.direction) == (None, None)
     if failed.state == "open" and state != "open":
         assert state == "half-open" or 0 < threshold <= failures

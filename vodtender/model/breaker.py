@@ -25,7 +25,6 @@ class Breaker:
     failures: int = 0
     open_until: datetime | None = None
     direction: Direction | None = None
-    opener_vod_id: int | None = None
 
     def may_probe(self, now: datetime) -> bool:
         """Whether the rest is over. Half-open, the one probe is somebody's already or free."""
@@ -41,9 +40,10 @@ class BreakerPolicy:
 
 
 def after_failure(
-    breaker: Breaker, direction: Direction, vod_id: int, policy: BreakerPolicy, now: datetime
+    breaker: Breaker, direction: Direction, policy: BreakerPolicy, now: datetime
 ) -> Breaker:
-    """`breaker.failures` counts the different VODs that have failed, this one included."""
+    """`breaker.failures` counts the different VODs that have failed in this direction, the one
+    that just has included."""
     if breaker.state == "half-open" and policy.threshold <= 0:
         return Breaker(channel=breaker.channel)  # tripped by hand, its rest is over, and it is off
     opens = breaker.state == "half-open" or (
@@ -57,7 +57,6 @@ def after_failure(
         failures=breaker.failures,
         open_until=now + policy.cooldown,
         direction=breaker.direction or direction,
-        opener_vod_id=vod_id,
     )
 
 

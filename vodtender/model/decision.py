@@ -118,6 +118,14 @@ def cancelled(change: Change, reason: str) -> Change:
     return replace(change, standing=standing, signal=signal)
 
 
+def _storable(problem: str, reason: Waiting | None = None) -> str:
+    """Operators find what a quota holds by that very word."""
+    said = one_line(problem)[:_PROBLEM_MAX]
+    if reason is Waiting.QUOTA and "quota" not in said:
+        return f"quota: {said}"[:_PROBLEM_MAX]
+    return said
+
+
 def problem_text(error: VodtenderError) -> str:
     """An error as it is stored: what happened and what to type, on one line."""
     said = one_line(error.message)
@@ -146,11 +154,11 @@ class _Step:
         return replace(self.standing, stage=resting)
 
     def waiting(
-        self, standing: Standing, problem: str | None, code: str, reason: Waiting, until: datetime
+        self, standing: Standing, problem: str, code: str, reason: Waiting, until: datetime
     ) -> Standing:
         return replace(
             standing,
-            problem=problem[:_PROBLEM_MAX] if problem else None,
+            problem=_storable(problem, reason),
             problem_code=code,
             waiting_for=reason,
             next_try_at=until,
@@ -160,7 +168,7 @@ class _Step:
         return replace(
             self.standing,
             stage=stage,
-            problem=problem[:_PROBLEM_MAX],
+            problem=_storable(problem),
             problem_code=code,
             missing_since=None,
             uncertain_since=None,
@@ -211,6 +219,13 @@ class _Step:
             next_try_at=self.now + SETTLED_AFTER,
         )
 
+    def not_to_be_had(self, problem: str, code: str, signal: Signal = Signal.NOTHING) -> Change:
+        """Twitch will not give it any more. What is on YouTube stays done."""
+        if self.standing.video_id is not None:
+            known = replace(self.standing, stage=Stage.VERIFYING, missing_since=None)
+            return Change(replace(known, recheck=False), signal)
+        return Change(self.ended(Stage.FAILED, problem, code), signal)
+
     def missing(self, outcome: o.Missing) -> Change:
         """Twitch's API returns null for a moment now and then, so one answer is not enough."""
         said = outcome.message.rstrip(".")
@@ -218,7 +233,7 @@ class _Step:
         said_again = since is not None and self.now - since >= self.policy.second_look
         if outcome.confirmed or (outcome.confirmed is None and said_again):
             why = "The VOD does not exist at Twitch any more"
-            return Change(self.ended(Stage.FAILED, f"{why} ({said})", "vod_missing"))
+            return self.not_to_be_had(f"{why} ({said})", "vod_missing")
         if outcome.confirmed is False:
             error = Transient(f"{said}, but Twitch's API lists it", code="vod_hidden")
             return self.try_again(replace(self.at_rest(), missing_since=None), error, download=True)
@@ -354,7 +369,7 @@ class _Step:
         if isinstance(error, Locked) or error.code == "work_directory_busy":
             return self.busy(error)
         if isinstance(error, Rejected):
-            return Change(self.ended(Stage.FAILED, self.said(error), error.code))
+            return self.not_to_be_had(self.said(error), error.code)
         if isinstance(error, Transient):
             return self.try_again(self.at_rest(), error, download=True)
         return self.needs_something(self.at_rest(), error)
@@ -398,8 +413,8 @@ class _Step:
         backoff = self.policy.download if download else self.policy.upload
         failures = 1 + (standing.download_attempts if download else standing.upload_attempts)
         if download and not backoff.is_quick(failures) and self.should_have_vanished():
-            why = f"{self.said(error)} Twitch has deleted the VOD by now."
-            return Change(self.ended(Stage.FAILED, why, error.code), Signal.FAILURE)
+            why = f"{self.said(error).rstrip('.')}. Twitch has deleted the VOD by now."
+            return self.not_to_be_had(why, error.code, Signal.FAILURE)
         standing = (
             replace(standing, download_attempts=failures)
             if download

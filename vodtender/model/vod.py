@@ -66,10 +66,10 @@ says how it follows from them."""
 class Waiting(StrEnum):
     """What a VOD waits for until its next try."""
 
+    RECORDING = "recording"
     BACKOFF = "backoff"
     SECOND_LOOK = "second_look"
     PROCESSING = "processing"
-    RECORDING = "recording"
     COOLDOWN = "cooldown"
     ABSENCE = "absence"
     QUOTA = "quota"

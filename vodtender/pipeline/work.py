@@ -195,12 +195,12 @@ def _take(place: Workplace, lane: Lane) -> Vod | None:
         breakers = breaker.all_breakers(connection)
         resting = [b for c in channels if (b := breakers.get(c)) and b.state != "closed"]
         halted = {b.channel for b in resting}
-        vod = _claim(place, connection, lane, [c for c in channels if c not in halted])
-        for waiting in resting if vod is None else ():
+        # Probes come first: other channels may have enough to do for days.
+        for waiting in resting:
             vod = _probe(place, connection, lane, waiting)
             if vod is not None:
-                break
-        return vod
+                return vod
+        return _claim(place, connection, lane, [c for c in channels if c not in halted])
 
 
 def _claim(
@@ -208,7 +208,7 @@ def _claim(
     connection: Connection,
     lane: Lane,
     channels: Sequence[str],
-    not_this: int | None = None,
+    avoiding: Sequence[int] = (),
 ) -> Vod | None:
     return claims.take(
         connection,
@@ -217,7 +217,7 @@ def _claim(
         directory_id=place.directory.id,
         lease_seconds=place.settings.lease_seconds,
         channels=channels,
-        not_this=not_this,
+        avoiding=avoiding,
     )
 
 
@@ -226,12 +226,12 @@ def _probe(place: Workplace, connection: Connection, lane: Lane, waiting: Breake
     channel = waiting.channel
     speaker = log.get(lane.name)
     if not waiting.may_probe(claims.clock(connection)):
-        if claims.has_any(connection, lane.stages, channel) and place.is_news(
+        if _is_any_left(place, connection, lane.direction, channel) and place.is_news(
             f"halted {lane.name} {channel}"
         ):
             speaker.info("circuit breaker open, skipping processing", channel=channel)
         return None
-    breaker.lock(connection, channel)
+    breaker.lock(connection)
     now_there = breaker.get(connection, channel)
     if not now_there.may_probe(claims.clock(connection)) or now_there.state == "closed":
         return None
@@ -239,7 +239,8 @@ def _probe(place: Workplace, connection: Connection, lane: Lane, waiting: Breake
         return None
     if not _is_of_direction(place, connection, lane, now_there):
         return None
-    vod = _claim(place, connection, lane, [channel], now_there.opener_vod_id)
+    failed = breaker.failed_ids(connection, channel)
+    vod = _claim(place, connection, lane, [channel], avoiding=failed)
     vod = vod or _claim(place, connection, lane, [channel])
     if vod is not None:
         claim = Claim(vod.id, place.worker_id, vod.claim)
@@ -248,19 +249,25 @@ def _probe(place: Workplace, connection: Connection, lane: Lane, waiting: Breake
     return vod
 
 
-_STAGES: dict[Direction, Sequence[Stage]] = {
-    "download": (Stage.QUEUED, Stage.DOWNLOADING),
-    "upload": (*claims.UPLOADS, *claims.CHECKS),
-}
-
-
 def _is_of_direction(
     place: Workplace, connection: Connection, lane: Lane, waiting: Breaker
 ) -> bool:
     """The probe goes the way that had failed; any other only when nothing can go it soon."""
     direction = waiting.direction or lane.direction
-    if lane.direction == direction:
-        return True
-    if direction == "upload" and not place.accounts.uploads_wanted(connection):
-        return True
-    return not claims.has_any(connection, _STAGES[direction], waiting.channel, soon=True)
+    return lane.direction == direction or not _is_any_left(
+        place, connection, direction, waiting.channel
+    )
+
+
+def _is_any_left(
+    place: Workplace, connection: Connection, direction: Direction, channel: str
+) -> bool:
+    stages: Sequence[Stage] = claims.DOWNLOADS
+    if direction == "download":
+        is_shut = place.room.why_none() is not None
+    else:
+        stages = claims.UPLOADS
+        is_shut = not place.accounts.uploads_wanted(connection)
+    return not is_shut and claims.is_any_left(
+        connection, stages, channel, directory_id=place.directory.id
+    )

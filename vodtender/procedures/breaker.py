@@ -108,10 +108,9 @@ def _change(
 ) -> list[Change]:
     changes = []
     with database.transaction(actor=actor, keep=not dry_run) as connection:
+        breaker.lock(connection)
         now = clock(connection)
-        # In a fixed order, so that two that lock several never wait for each other.
         for channel in sorted(of):
-            breaker.lock(connection, channel)
             before = breaker.get(connection, channel)
             after = decision(before, now)
             note = f"{before.state} already" if after == before else ""

@@ -8,6 +8,8 @@ when an operator closes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +29,7 @@ def all_breakers(connection: Connection) -> dict[str, Breaker]:
     rows = connection.execute(
         """
         SELECT channel, jsonb_object_agg(key, value) AS said,
-            max(breakers.direction) AS direction, max(breakers.opener_vod_id) AS opener
+            max(breakers.direction) AS direction
         FROM kv LEFT JOIN breakers USING (channel)
         WHERE key IN ('circuit_state', 'circuit_failures', 'circuit_open_until')
         GROUP BY channel
@@ -60,16 +62,11 @@ def put(connection: Connection, breaker: Breaker) -> None:
     _set(connection, breaker.channel, _STATE, breaker.state)
     connection.execute(
         """
-        INSERT INTO breakers (channel, direction, opener_vod_id)
-        VALUES (%(channel)s, %(direction)s, %(opener)s)
+        INSERT INTO breakers (channel, direction) VALUES (%s, %s)
         ON CONFLICT (channel) DO UPDATE SET direction = excluded.direction,
-            opener_vod_id = excluded.opener_vod_id, probe_vod_id = NULL, probe_claim = NULL
+            probe_vod_id = NULL, probe_claim = NULL
         """,
-        {
-            "channel": breaker.channel,
-            "direction": breaker.direction or "download",
-            "opener": breaker.opener_vod_id,
-        },
+        (breaker.channel, breaker.direction or "download"),
     )
 
 
@@ -84,9 +81,16 @@ def failed_vods(connection: Connection) -> dict[str, list[str]]:
     return {row["channel"]: row["vods"] for row in rows}
 
 
-def lock(connection: Connection, channel: str) -> None:
-    """One decision at a time about a channel's breaker, until the transaction ends."""
-    connection.execute("SELECT pg_advisory_xact_lock(hashtext('breaker ' || %s))", (channel,))
+def failed_ids(connection: Connection, channel: str) -> Sequence[int]:
+    """The rows of the VODs that have failed in a channel."""
+    rows = connection.execute("SELECT vod_id FROM breaker_failures WHERE channel = %s", (channel,))
+    return [row["vod_id"] for row in rows]
+
+
+def lock(connection: Connection) -> None:
+    """One decision at a time about breakers, until the transaction ends. An edit of `kv` takes
+    the same lock by trigger."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('breakers'))")
 
 
 def begin_probe(connection: Connection, channel: str, claim: Claim, direction: Direction) -> None:
@@ -131,41 +135,48 @@ def learn(
     """What the breaker makes of an outcome; returns its state before and after."""
     if signal is Signal.NOTHING:
         return "closed", "closed"
-    lock(connection, channel)
+    lock(connection)
     before = get(connection, channel)
     if signal is Signal.SUCCESS:
         after = decide.after_success(before, direction)
-        if after != before or before.failures:
-            put(connection, after)
-        elif before.state == "closed":
-            connection.execute("DELETE FROM breaker_failures WHERE channel = %s", (channel,))
-        return before.state, after.state
-    counted = _count_failure(connection, before, direction, vod_id)
-    after = decide.after_failure(counted, direction, vod_id, policy, clock(connection))
-    put(connection, after)
+        if before.state == "closed":
+            after = replace(after, failures=_forget_failures(connection, channel, direction))
+    else:
+        failures = _count_failure(connection, channel, direction, vod_id)
+        counted = replace(before, failures=failures)
+        after = decide.after_failure(counted, direction, policy, clock(connection))
+    if after != before:
+        put(connection, after)
     return before.state, after.state
 
 
-def _count_failure(
-    connection: Connection, breaker: Breaker, direction: Direction, vod_id: int
-) -> Breaker:
+def _count_failure(connection: Connection, channel: str, direction: Direction, vod_id: int) -> int:
+    """How many different VODs have failed in this direction since the last success there."""
     connection.execute(
         "INSERT INTO breaker_failures (channel, vod_id, direction) VALUES (%s, %s, %s)"
         " ON CONFLICT (channel, vod_id) DO UPDATE SET at = now(), direction = excluded.direction",
-        (breaker.channel, vod_id, direction),
+        (channel, vod_id, direction),
     )
     row = connection.execute(
-        "SELECT count(*) AS n FROM breaker_failures WHERE channel = %s", (breaker.channel,)
+        "SELECT count(*) AS n FROM breaker_failures WHERE channel = %s AND direction = %s",
+        (channel, direction),
     ).fetchone()
     assert row is not None
-    return Breaker(
-        channel=breaker.channel,
-        state=breaker.state,
-        failures=row["n"],
-        open_until=breaker.open_until,
-        direction=breaker.direction,
-        opener_vod_id=breaker.opener_vod_id,
+    count: int = row["n"]
+    return count
+
+
+def _forget_failures(connection: Connection, channel: str, direction: Direction) -> int:
+    """Those of the other direction stay; returns how many they are."""
+    connection.execute(
+        "DELETE FROM breaker_failures WHERE channel = %s AND direction = %s", (channel, direction)
     )
+    row = connection.execute(
+        "SELECT count(*) AS n FROM breaker_failures WHERE channel = %s", (channel,)
+    ).fetchone()
+    assert row is not None
+    count: int = row["n"]
+    return count
 
 
 def _set(connection: Connection, channel: str, key: str, value: str) -> None:
@@ -189,7 +200,6 @@ def _read(row: dict[str, Any]) -> Breaker:
         failures=int(failures) if failures.isascii() and failures.isdigit() else 0,
         open_until=_moment(said.get(_OPEN_UNTIL)),
         direction=row["direction"],
-        opener_vod_id=row["opener"],
     )
 
 

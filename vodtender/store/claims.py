@@ -29,6 +29,9 @@ _SHORT = [str(waiting) for waiting in Waiting if waiting.is_short]
 _AWAY_SECONDS = 120
 """So long after its last heartbeat a worker's directory counts as out of reach."""
 
+_WAKE_AT_ONCE = 1000
+"""Rows; when more are due together, the next look wakes the next ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -50,15 +53,6 @@ class Progress:
     bytes_per_second: float | None
 
 
-_GIVE_BACK = """
-    worker_id = NULL, lease_expires_at = NULL, claim = claim + 1, cancel_reason = NULL,
-    stage = CASE WHEN cancel_reason IS NOT NULL THEN 'skipped'
-        WHEN stage = 'downloading' THEN 'queued' ELSE stage END,
-    problem = coalesce(cancel_reason, problem),
-    problem_code = CASE WHEN cancel_reason IS NULL THEN problem_code ELSE 'cancelled' END"""
-"""Nobody works on it any more. What was to be cancelled is, though its worker never heard."""
-
-
 def clock(connection: Connection) -> datetime:
     """The database's time."""
     row = connection.execute("SELECT now() AS now").fetchone()
@@ -74,27 +68,25 @@ def wake(connection: Connection) -> None:
         UPDATE vods SET next_try_at = NULL, waiting_for = NULL,
             stage = CASE stage WHEN 'live' THEN 'queued' ELSE stage END
         WHERE id IN (
-            SELECT id FROM vods WHERE next_try_at <= now() FOR UPDATE SKIP LOCKED)
-        """
+            SELECT id FROM vods WHERE next_try_at <= now()
+            ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        """,
+        (_WAKE_AT_ONCE,),
     )
-    connection.execute(
-        f"""
-        UPDATE vods SET {_GIVE_BACK} WHERE id IN (
-            SELECT id FROM vods WHERE worker_id IS NOT NULL AND lease_expires_at < now()
-            FOR UPDATE SKIP LOCKED)
-        """
-    )
+    _give_back(connection, sql.SQL("worker_id IS NOT NULL AND lease_expires_at < now()"), {})
 
 
 _TO_DOWNLOAD = sql.SQL("stage = 'queued' AND worker_id IS NULL AND next_try_at IS NULL")
 _TO_UPLOAD = sql.SQL(
-    """stage IN ('downloaded', 'uploading', 'finalizing', 'verifying')
+    """stage IN ('downloaded', 'uploading')
         AND worker_id IS NULL AND next_try_at IS NULL AND NOT skip_upload
-        AND stage = ANY(%(stages)s)
-        AND (directory_id IS NULL OR directory_id = %(directory_id)s OR stage = 'verifying'
-            OR NOT EXISTS (
-                SELECT FROM workers WHERE workers.directory_id = vods.directory_id
-                AND heartbeat_at > now() - make_interval(secs => %(away)s)))"""
+        AND (directory_id IS NULL OR directory_id <> ALL (ARRAY(
+            SELECT directory_id FROM workers WHERE directory_id <> %(directory_id)s
+            AND heartbeat_at > now() - make_interval(secs => %(away)s))))"""
+)
+_TO_CHECK = sql.SQL(
+    """stage IN ('finalizing', 'verifying')
+        AND worker_id IS NULL AND next_try_at IS NULL"""
 )
 _CLAIM = """
     WITH candidate AS (
@@ -102,13 +94,15 @@ _CLAIM = """
         CROSS JOIN LATERAL (
             SELECT id, priority, {second} AS urgency FROM vods
             WHERE vods.channel = of.channel AND {eligible}
-                AND id IS DISTINCT FROM %(not_this)s
+                AND id <> ALL (%(avoiding)s::bigint[])
             ORDER BY priority DESC, {second}, id LIMIT 1 FOR UPDATE SKIP LOCKED
         ) AS found
         ORDER BY found.priority DESC, found.urgency, found.id LIMIT 1
     )
     UPDATE vods SET worker_id = %(worker_id)s, claim = claim + 1,
         stage = CASE stage WHEN 'queued' THEN 'downloading' ELSE stage END,
+        problem = CASE WHEN stage IN ('queued', 'uploading') THEN NULL ELSE problem END,
+        problem_code = CASE WHEN stage IN ('queued', 'uploading') THEN NULL ELSE problem_code END,
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
     FROM candidate WHERE vods.id = candidate.id
     RETURNING {columns}
@@ -123,19 +117,19 @@ def take(
     directory_id: str,
     lease_seconds: float,
     channels: Sequence[str],
-    not_this: int | None = None,
+    avoiding: Sequence[int] = (),
 ) -> Vod | None:
-    """Claims the next VOD of these channels in one of these stages, if there is one.
+    """Claims the next VOD of these channels for `DOWNLOADS`, `UPLOADS` or `CHECKS`, if there
+    is one.
 
     Downloads: the highest priority first, then what vanishes from Twitch soonest. Uploads:
     the oldest stream first, and those whose file lies in the worker's own directory or in one
-    that nobody serves any more. `not_this` is left out.
+    that nobody serves any more. Checks need no file. Those `avoiding` are left out.
     """
-    downloading = tuple(stages) == DOWNLOADS
-    second = sql.Identifier("vods", "vanishes_at" if downloading else "date")
+    urgency = "vanishes_at" if tuple(stages) == DOWNLOADS else "date"
     query = sql.SQL(_CLAIM).format(
-        eligible=_TO_DOWNLOAD if downloading else _TO_UPLOAD,
-        second=second,
+        eligible=_eligible(stages),
+        second=sql.Identifier("vods", urgency),
         columns=sql.SQL(", ").join(sql.Identifier("vods", name) for name in COLUMNS),
     )
     parameters = {
@@ -143,35 +137,42 @@ def take(
         "worker_id": worker_id,
         "directory_id": directory_id,
         "lease_seconds": lease_seconds,
-        "stages": [str(stage) for stage in stages],
         "away": _AWAY_SECONDS,
-        "not_this": not_this,
+        "avoiding": list(avoiding),
     }
     with connection.cursor(row_factory=class_row(Vod)) as cursor:
         return cursor.execute(query, parameters).fetchone()
 
 
-def has_any(
-    connection: Connection, stages: Sequence[Stage], channel: str, *, soon: bool = False
+def _eligible(stages: Sequence[Stage]) -> sql.SQL:
+    """Which rows may be claimed for this kind of work; each is the condition of an index."""
+    return {DOWNLOADS: _TO_DOWNLOAD, UPLOADS: _TO_UPLOAD, CHECKS: _TO_CHECK}[tuple(stages)]
+
+
+def is_any_left(
+    connection: Connection, stages: Sequence[Stage], channel: str, *, directory_id: str
 ) -> bool:
-    """Whether a channel has VODs in one of these stages, whoever works on them; `soon`: that
-    wait for nothing, or for a short time only."""
-    row = connection.execute(
+    """Whether `take` would find something in a channel, now or after a short wait."""
+    query = sql.SQL(
         """
-        SELECT FROM vods WHERE channel = %(channel)s AND stage = ANY(%(stages)s)
-            AND NOT (skip_upload AND stage = ANY(%(kept)s))
-            AND (NOT %(soon)s OR next_try_at IS NULL OR waiting_for = ANY(%(short)s))
-        LIMIT 1
-        """,
+        SELECT EXISTS (SELECT FROM vods WHERE channel = %(channel)s AND {}) OR EXISTS (
+            SELECT FROM vods WHERE next_try_at IS NOT NULL AND waiting_for = ANY(%(short)s)
+            AND channel = %(channel)s AND stage = ANY(%(stages)s)) AS found
+        """
+    ).format(_eligible(stages))
+    row = connection.execute(
+        query,
         {
             "channel": channel,
-            "stages": [str(stage) for stage in stages],
-            "kept": [str(stage) for stage in (*UPLOADS, *CHECKS)],
-            "soon": soon,
+            "directory_id": directory_id,
+            "away": _AWAY_SECONDS,
             "short": _SHORT,
+            "stages": [str(stage) for stage in stages],
         },
     ).fetchone()
-    return row is not None
+    assert row is not None
+    found: bool = row["found"]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,8 @@ def outlook(
     connection: Connection, *, worker_id: str, directory_id: str, channels: Sequence[str]
 ) -> Outlook:
     """What this worker could take in these channels, what waits for a short time only, and
-    whether it has anything in hand."""
+    whether it has anything in hand. What has waited long enough is woken first."""
+    wake(connection)
     ready = sql.SQL(
         "EXISTS (SELECT FROM unnest(%(channels)s::text[]) AS of (channel) JOIN vods"
         " ON vods.channel = of.channel WHERE {})"
@@ -203,12 +205,8 @@ def outlook(
         """
     ).format(
         downloads=ready.format(_TO_DOWNLOAD),
-        uploads=ready.format(
-            sql.SQL("{} AND {}").format(_TO_UPLOAD, sql.SQL("stage IN ('downloaded', 'uploading')"))
-        ),
-        checks=ready.format(
-            sql.SQL("{} AND {}").format(_TO_UPLOAD, sql.SQL("stage IN ('finalizing', 'verifying')"))
-        ),
+        uploads=ready.format(_TO_UPLOAD),
+        checks=ready.format(_TO_CHECK),
     )
     with connection.cursor(row_factory=class_row(Outlook)) as cursor:
         found = cursor.execute(
@@ -218,7 +216,6 @@ def outlook(
                 "worker_id": worker_id,
                 "directory_id": directory_id,
                 "away": _AWAY_SECONDS,
-                "stages": [str(stage) for stage in (*UPLOADS, *CHECKS)],
                 "short": _SHORT,
             },
         ).fetchone()
@@ -271,7 +268,10 @@ def hold(connection: Connection, claim: Claim) -> str | None:
 def advance(connection: Connection, claim: Claim, to: Stage) -> None:
     """The work goes on in another stage; the claim stays. Raises LeaseLost."""
     hold(connection, claim)
-    connection.execute("UPDATE vods SET stage = %s WHERE id = %s", (to, claim.vod_id))
+    connection.execute(
+        "UPDATE vods SET stage = %s, problem = NULL, problem_code = NULL WHERE id = %s",
+        (to, claim.vod_id),
+    )
 
 
 def settle(connection: Connection, claim: Claim, came_from: Stage, change: Change) -> None:
@@ -305,6 +305,12 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
         assignments += [sql.SQL("downloaded_at = now()"), sql.SQL("file_removed_at = NULL")]
     if standing.stage is Stage.PUBLISHED:
         assignments.append(sql.SQL("published_at = now()"))
+    else:
+        assignments.append(
+            sql.SQL(
+                "published_at = CASE WHEN video_id = %(video_id)s THEN published_at ELSE NULL END"
+            )
+        )
     query = sql.SQL(
         "UPDATE vods SET {} WHERE id = %(id)s AND worker_id = %(held_by)s"
         " AND claim = %(claim)s AND stage = %(came_from)s RETURNING id"
@@ -335,10 +341,29 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
 
 
 def release_all(connection: Connection, worker_id: str) -> int:
-    """Gives back whatever a worker that is gone, or going, still holds. Returns how many."""
-    return connection.execute(
-        f"UPDATE vods SET {_GIVE_BACK} WHERE worker_id = %s", (worker_id,)
-    ).rowcount
+    """Gives back whatever a worker that is gone, or going, still holds. Returns how many.
+
+    What is locked at the moment is skipped: an operator who edits it takes it away anyway, and
+    a lease ends by itself. Waiting for it could be waiting crosswise.
+    """
+    return _give_back(connection, sql.SQL("worker_id = %(worker_id)s"), {"worker_id": worker_id})
+
+
+def _give_back(connection: Connection, which: sql.SQL, parameters: dict[str, Any]) -> int:
+    """Nobody works on these any more. What was to be cancelled is, though its worker never
+    heard."""
+    query = sql.SQL(
+        """
+        UPDATE vods SET worker_id = NULL, lease_expires_at = NULL, claim = claim + 1,
+            stage = CASE WHEN cancel_reason IS NOT NULL THEN 'skipped'
+                WHEN stage = 'downloading' THEN 'queued' ELSE stage END,
+            problem = coalesce(cancel_reason, problem),
+            problem_code = CASE WHEN cancel_reason IS NULL THEN problem_code ELSE 'cancelled' END,
+            cancel_reason = NULL
+        WHERE id IN (SELECT id FROM vods WHERE {} FOR UPDATE SKIP LOCKED)
+        """
+    ).format(which)
+    return connection.execute(query, parameters).rowcount
 
 
 def _file_values(change: Change) -> dict[str, Any]:

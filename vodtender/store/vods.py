@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -116,66 +117,95 @@ def looks(connection: Connection, twitch_vod_ids: Iterable[str]) -> dict[str, Lo
 
 def enter(connection: Connection, entries: Sequence[Entry]) -> int:
     """Adds VODs that are new and refreshes what is known of the others, whatever their stage.
-    Returns how many were new. A row that would stay as it is is not touched."""
-    new = 0
-    for entry in sorted(entries, key=lambda entry: entry.listed.vod_id):  # no deadlocks
-        row = connection.execute(_ENTER, _entry_values(entry)).fetchone()
-        new += row is not None and row["is_new"]
-    return new
+    Returns how many were new.
+
+    A row that would stay as it is is not touched. One that somebody is just changing is left
+    to the next look: waiting for an operator's edit of many could be waiting crosswise.
+    """
+    listed = {"listed": json.dumps([_listed_values(entry) for entry in entries])}
+    connection.execute(_REFRESH, listed)
+    return connection.execute(_ADD_NEW, listed).rowcount
 
 
-_ENTER = """
-    INSERT INTO vods AS known (twitch_vod_id, channel, kind, title, description, date,
-        duration_seconds, stream_id, vanishes_at, stage, first_seen_at, length_grew_at)
-    VALUES (%(vod_id)s, %(channel)s, %(kind)s, %(title)s, %(description)s, %(date)s,
-        %(duration_seconds)s, %(stream_id)s, %(vanishes_at)s, %(stage)s, %(first_seen_at)s,
-        %(length_grew_at)s)
-    ON CONFLICT (twitch_vod_id) DO UPDATE SET
-        channel = excluded.channel, kind = excluded.kind,
-        title = coalesce(nullif(excluded.title, ''), known.title),
-        description = coalesce(excluded.description, known.description),
-        date = coalesce(excluded.date, known.date),
-        duration_seconds = coalesce(excluded.duration_seconds, known.duration_seconds),
-        stream_id = coalesce(excluded.stream_id, known.stream_id),
-        vanishes_at = coalesce(excluded.vanishes_at, known.vanishes_at),
-        length_grew_at = excluded.length_grew_at,
-        stage = CASE
-            WHEN known.stage = 'live' THEN excluded.stage
-            WHEN known.stage = 'queued' AND known.worker_id IS NULL THEN excluded.stage
-            ELSE known.stage END,
-        next_try_at = CASE WHEN known.stage <> 'live' THEN known.next_try_at END,
-        waiting_for = CASE WHEN known.stage <> 'live' THEN known.waiting_for END
-    WHERE (known.channel, known.kind, known.title, known.stream_id, known.length_grew_at)
-            IS DISTINCT FROM (excluded.channel, excluded.kind,
-                coalesce(nullif(excluded.title, ''), known.title),
-                coalesce(excluded.stream_id, known.stream_id), excluded.length_grew_at)
-        OR known.description
-            IS DISTINCT FROM coalesce(excluded.description, known.description)
-        OR known.date IS DISTINCT FROM coalesce(excluded.date, known.date)
-        OR known.duration_seconds
-            IS DISTINCT FROM coalesce(excluded.duration_seconds, known.duration_seconds)
-        OR known.vanishes_at IS DISTINCT FROM coalesce(excluded.vanishes_at, known.vanishes_at)
-        OR known.stage IN ('live', 'queued') AND known.stage <> excluded.stage
-    RETURNING xmax = 0 AS is_new
+_LISTED = """jsonb_to_recordset(%(listed)s::jsonb) AS listed (twitch_vod_id text, channel text,
+        kind text, title text, description text, date timestamptz, duration_seconds integer,
+        stream_id text, vanishes_at timestamptz, stage text, first_seen_at timestamptz,
+        length_grew_at timestamptz)"""
+
+# The next listing says when a VOD that is being recorded ends. Should there be none, because
+# the channel is not watched any more or Twitch lists the VOD no more, it is tried anyway.
+_REFRESH = f"""
+    WITH news AS (
+        SELECT vods.id, listed.* FROM {_LISTED} JOIN vods USING (twitch_vod_id)
+        WHERE (vods.channel, vods.kind, vods.length_grew_at)
+                IS DISTINCT FROM (listed.channel, listed.kind, listed.length_grew_at)
+            OR vods.title <> coalesce(nullif(listed.title, ''), vods.title)
+            OR vods.description IS DISTINCT FROM coalesce(listed.description, vods.description)
+            OR vods.date IS DISTINCT FROM coalesce(listed.date, vods.date)
+            OR vods.duration_seconds
+                IS DISTINCT FROM coalesce(listed.duration_seconds, vods.duration_seconds)
+            OR vods.stream_id IS DISTINCT FROM coalesce(listed.stream_id, vods.stream_id)
+            OR vods.vanishes_at IS DISTINCT FROM coalesce(listed.vanishes_at, vods.vanishes_at)
+            OR (vods.stage IN ('live', 'queued') AND vods.stage <> listed.stage)
+            OR (vods.stage = 'live'
+                AND coalesce(vods.next_try_at, now()) < now() + interval '30 minutes')
+        FOR UPDATE OF vods SKIP LOCKED
+    )
+    UPDATE vods SET channel = news.channel, kind = news.kind,
+        title = coalesce(nullif(news.title, ''), vods.title),
+        description = coalesce(news.description, vods.description),
+        date = coalesce(news.date, vods.date),
+        duration_seconds = coalesce(news.duration_seconds, vods.duration_seconds),
+        stream_id = coalesce(news.stream_id, vods.stream_id),
+        vanishes_at = coalesce(news.vanishes_at, vods.vanishes_at),
+        length_grew_at = news.length_grew_at,
+        stage = CASE WHEN vods.stage IN ('live', 'queued') THEN news.stage ELSE vods.stage END,
+        next_try_at = CASE WHEN vods.stage NOT IN ('live', 'queued') THEN vods.next_try_at
+            WHEN news.stage = 'live' THEN now() + interval '1 hour'
+            WHEN vods.stage = 'queued' THEN vods.next_try_at END,
+        waiting_for = CASE WHEN vods.stage NOT IN ('live', 'queued') THEN vods.waiting_for
+            WHEN news.stage = 'live' THEN 'recording'
+            WHEN vods.stage = 'queued' THEN vods.waiting_for END
+    FROM news WHERE vods.id = news.id
+"""
+
+_ADD_NEW = f"""
+    INSERT INTO vods (twitch_vod_id, channel, kind, title, description, date, duration_seconds,
+        stream_id, vanishes_at, stage, first_seen_at, length_grew_at, next_try_at, waiting_for)
+    SELECT listed.*, CASE stage WHEN 'live' THEN now() + interval '1 hour' END,
+        CASE stage WHEN 'live' THEN 'recording' END
+    FROM {_LISTED}
+    WHERE NOT EXISTS (SELECT FROM vods WHERE vods.twitch_vod_id = listed.twitch_vod_id)
+    ORDER BY twitch_vod_id
+    ON CONFLICT (twitch_vod_id) DO NOTHING
 """
 
 
-def _entry_values(entry: Entry) -> dict[str, Any]:
-    listed = entry.listed
+def _listed_values(entry: Entry) -> dict[str, Any]:
+    listed, looks = entry.listed, entry.looks
     return {
-        "vod_id": listed.vod_id,
+        "twitch_vod_id": listed.vod_id,
         "channel": listed.channel,
         "kind": listed.kind,
-        "title": listed.title.replace("\0", ""),
-        "description": listed.description.replace("\0", "") if listed.description else None,
-        "date": listed.started_at,
-        "duration_seconds": entry.looks.duration_seconds,
+        "title": _storable(listed.title),
+        "description": _storable(listed.description) if listed.description else None,
+        "date": _moment(listed.started_at),
+        "duration_seconds": looks.duration_seconds,
         "stream_id": listed.stream_id,
-        "vanishes_at": entry.vanishes_at,
+        "vanishes_at": _moment(entry.vanishes_at),
         "stage": "live" if entry.is_recording else "queued",
-        "first_seen_at": entry.looks.first_at,
-        "length_grew_at": entry.looks.grew_at,
+        "first_seen_at": _moment(looks.first_at),
+        "length_grew_at": _moment(looks.grew_at),
     }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL's texts hold no NUL and no half of a surrogate pair."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def add(connection: Connection, twitch_vod_id: str, *, skip_upload: bool, priority: int) -> bool:
@@ -209,7 +239,7 @@ def describe(
         {
             "id": vod.id,
             "channel": channel,
-            "title": title.replace("\0", ""),
+            "title": _storable(title),
             "date": date,
             "duration_seconds": duration_seconds,
         },

@@ -4,7 +4,9 @@
 
 CREATE TABLE vods (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    twitch_vod_id text NOT NULL UNIQUE,
+    -- Checked, because it also names a directory.
+    twitch_vod_id text NOT NULL UNIQUE
+        CONSTRAINT twitch_vod_id_is_a_number CHECK (twitch_vod_id ~ '^[0-9]{1,20}$'),
     channel text NOT NULL DEFAULT '',
     kind text NOT NULL DEFAULT 'archive' CHECK (kind IN ('archive', 'highlight', 'upload')),
     title text NOT NULL DEFAULT '',
@@ -63,16 +65,21 @@ CREATE TABLE vods (
     -- What `status` counts and `vods --state` filters by.
     state text GENERATED ALWAYS AS (CASE
         WHEN stage = 'queued' AND problem IS NOT NULL THEN 'retrying'
-        WHEN stage = 'downloaded' AND skip_upload THEN 'kept'
+        WHEN stage IN ('downloaded', 'uploading') AND skip_upload THEN 'kept'
         WHEN stage = 'downloaded' AND problem IS NOT NULL THEN 'held'
-        ELSE stage END) STORED
+        ELSE stage END) STORED,
+
+    CONSTRAINT claims_end CHECK ((worker_id IS NULL) = (lease_expires_at IS NULL)),
+    CONSTRAINT somebody_downloads CHECK (stage <> 'downloading' OR worker_id IS NOT NULL)
 ) WITH (fillfactor = 90);
 
 CREATE INDEX vods_to_download ON vods (channel, priority DESC, vanishes_at, id)
     WHERE stage = 'queued' AND worker_id IS NULL AND next_try_at IS NULL;
 CREATE INDEX vods_to_upload ON vods (channel, priority DESC, date, id)
-    WHERE stage IN ('downloaded', 'uploading', 'finalizing', 'verifying')
+    WHERE stage IN ('downloaded', 'uploading')
         AND worker_id IS NULL AND next_try_at IS NULL AND NOT skip_upload;
+CREATE INDEX vods_to_check ON vods (channel, priority DESC, date, id)
+    WHERE stage IN ('finalizing', 'verifying') AND worker_id IS NULL AND next_try_at IS NULL;
 CREATE INDEX vods_waiting ON vods (next_try_at) WHERE next_try_at IS NOT NULL;
 CREATE INDEX vods_in_work ON vods (worker_id) WHERE worker_id IS NOT NULL;
 CREATE INDEX vods_by_state ON vods (state, id);
@@ -94,6 +101,18 @@ CREATE TABLE channels (
     problem text
 );
 
+-- What happened to each VOD, for `vods show`. Written by triggers.
+CREATE TABLE vod_history (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    vod_id bigint NOT NULL REFERENCES vods ON DELETE CASCADE,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor text NOT NULL,
+    from_stage text,
+    to_stage text NOT NULL,
+    detail text
+);
+CREATE INDEX vod_history_by_vod ON vod_history (vod_id, id);
+
 -- How many VODs each channel has in each state, as sums of changes: one row per statement and
 -- state, so that counting needs no scan and writers do not wait for each other. The daemon
 -- adds the rows up now and then.
@@ -103,11 +122,19 @@ CREATE TABLE vod_counts (
     n bigint NOT NULL
 );
 
+-- A command and the daemon say it; whoever types into psql is an operator.
+CREATE FUNCTION who_acts() RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT coalesce(nullif(current_setting('vodtender.actor', true), ''),
+        CASE current_setting('application_name') WHEN 'vodtender' THEN 'vodtender' ELSE 'operator' END)
+$$;
+
 CREATE FUNCTION count_vods() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO channels SELECT DISTINCT channel FROM new_rows ON CONFLICT DO NOTHING;
         INSERT INTO vod_counts SELECT channel, state, count(*) FROM new_rows GROUP BY 1, 2;
+        INSERT INTO vod_history (vod_id, actor, to_stage, detail)
+            SELECT id, who_acts(), stage, coalesce(problem, 'entered') FROM new_rows;
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO vod_counts SELECT channel, state, -count(*) FROM old_rows GROUP BY 1, 2;
     ELSE
@@ -134,24 +161,14 @@ CREATE TRIGGER count_updated AFTER UPDATE ON vods
 
 CREATE FUNCTION forget_counts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- Locked, for a DELETE alone would miss the sum that somebody is just making.
+    LOCK TABLE vod_counts IN EXCLUSIVE MODE;
     DELETE FROM vod_counts;
     RETURN NULL;
 END $$;
 
 CREATE TRIGGER count_truncated AFTER TRUNCATE ON vods
     FOR EACH STATEMENT EXECUTE FUNCTION forget_counts();
-
--- What happened to each VOD, for `vods show`. Written by the triggers of 0002.
-CREATE TABLE vod_history (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    vod_id bigint NOT NULL REFERENCES vods ON DELETE CASCADE,
-    at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    actor text NOT NULL,
-    from_stage text,
-    to_stage text NOT NULL,
-    detail text
-);
-CREATE INDEX vod_history_by_vod ON vod_history (vod_id, id);
 
 CREATE TABLE kv (
     channel text NOT NULL DEFAULT '',

@@ -38,7 +38,7 @@ CREATE TABLE transfers (
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
--- Distinct VODs that failed in each channel since its breaker was last closed.
+-- Distinct VODs that failed in each channel and direction since the last success there.
 CREATE TABLE breaker_failures (
     channel text NOT NULL,
     vod_id bigint NOT NULL REFERENCES vods ON DELETE CASCADE,
@@ -51,7 +51,6 @@ CREATE TABLE breaker_failures (
 CREATE TABLE breakers (
     channel text PRIMARY KEY,
     direction text NOT NULL CHECK (direction IN ('download', 'upload')),
-    opener_vod_id bigint,
     probe_vod_id bigint,
     probe_claim bigint
 );
@@ -61,15 +60,26 @@ CREATE FUNCTION follow_breaker() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     row kv := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
 BEGIN
-    IF row.key = 'circuit_state' AND (TG_OP = 'DELETE' OR row.value = 'closed') THEN
+    IF row.key = 'circuit_state' AND (TG_OP = 'DELETE' OR row.value NOT IN ('open', 'half-open')) THEN
         DELETE FROM breaker_failures WHERE channel = row.channel;
         DELETE FROM breakers WHERE channel = row.channel;
-    ELSIF row.key = 'circuit_failures' AND TG_OP = 'DELETE' THEN
+    ELSIF row.key = 'circuit_failures' AND (TG_OP = 'DELETE' OR row.value = '0') THEN
         DELETE FROM breaker_failures WHERE channel = row.channel;
     END IF;
     NOTIFY vodtender;
     RETURN NULL;
 END $$;
+
+-- Taken before any row is, by an operator's statement and by the workers (store/breaker.py), so
+-- that they cannot wait for each other crosswise.
+CREATE FUNCTION lock_breakers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('breakers'));
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER lock_breakers BEFORE INSERT OR UPDATE OR DELETE ON kv
+    FOR EACH STATEMENT EXECUTE FUNCTION lock_breakers();
 
 CREATE TRIGGER follow_breaker AFTER INSERT OR UPDATE OF value OR DELETE ON kv
     FOR EACH ROW EXECUTE FUNCTION follow_breaker();
