@@ -71,7 +71,7 @@ class Chores:
                 _log.info("would be removed", vod=file.vod_id, path=file.path, why=file.why)
         oldest = place.settings.data_cleanup_max_age
         if oldest is not None:
-            prune.clean_up(place.directory, oldest.total_seconds())
+            prune.clean_up(place.database, place.directory, oldest.total_seconds())
 
     def compact(self) -> None:
         """Keeps the counts short."""

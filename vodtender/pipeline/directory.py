@@ -54,9 +54,13 @@ class DataDirectory:
         return self.root / _WORK_NAME / twitch_vod_id
 
     def works(self) -> Iterator[Path]:
-        """All work directories there are."""
+        """All work directories there are. A link that somebody has put there is none."""
         try:
-            yield from sorted(p for p in (self.root / _WORK_NAME).iterdir() if p.name.isdigit())
+            yield from sorted(
+                path
+                for path in (self.root / _WORK_NAME).iterdir()
+                if path.name.isdigit() and path.is_dir() and not path.is_symlink()
+            )
         except FileNotFoundError:
             return
 

@@ -28,6 +28,7 @@ from vodtender.model.outcome import (
 )
 from vodtender.model.vod import FileRecord, Vod
 from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.prune import discard_idle
 from vodtender.pipeline.published import published_video
 from vodtender.pipeline.work import Lane, Result
 from vodtender.pipeline.workplace import Workplace
@@ -134,15 +135,10 @@ def _failed(place: Workplace, vod: Vod, error: VodtenderError, watch: _Watch) ->
 
 
 def make_room(place: Workplace, except_for: str) -> None:
-    """The disk is full: half downloads of other VODs that nobody works on here are given up."""
-    for path in place.directory.works():
-        if path.name == except_for:
-            continue
-        try:
-            discard(path)
-            _log.warning("partial download removed, the disk is full", vod=path.name)
-        except (Locked, OSError):
-            continue
+    """The disk is full: half downloads of other VODs that nobody works on are given up."""
+    others = [path for path in place.directory.works() if path.name != except_for]
+    for path in discard_idle(place.database, others):
+        _log.warning("partial download given up, the disk is full", vod=path.name)
 
 
 def _fetched(place: Workplace, vod: Vod, fetched: FetchedVod) -> Result:

@@ -114,11 +114,22 @@ def others(database: Database, directory: DataDirectory) -> list[Path]:
     return [path for path in directory.files() if path.name not in names]
 
 
-def clean_up(directory: DataDirectory, max_age_seconds: float) -> list[Path]:
+def clean_up(database: Database, directory: DataDirectory, max_age_seconds: float) -> list[Path]:
     """Removes work directories in which nothing has moved for so long and nobody works."""
+    old = [path for path in directory.works() if age_seconds(path) >= max_age_seconds]
+    removed = discard_idle(database, old)
+    directory.forget_strangers(max_age_seconds)
+    return removed
+
+
+def discard_idle(database: Database, works: Sequence[Path]) -> list[Path]:
+    """Removes those work directories whose VODs nobody works on; returns which. A download
+    holds a lock in its own, an upload in parts does not."""
+    with database.transaction() as connection:
+        in_work = files.in_work(connection, [path.name for path in works])
     removed = []
-    for path in directory.works():
-        if age_seconds(path) < max_age_seconds:
+    for path in works:
+        if path.name in in_work:
             continue
         try:
             discard(path)
@@ -127,7 +138,6 @@ def clean_up(directory: DataDirectory, max_age_seconds: float) -> list[Path]:
             continue
         _log.info("partial download removed", path=path)
         removed.append(path)
-    directory.forget_strangers(max_age_seconds)
     return removed
 
 
@@ -153,6 +163,15 @@ class _Sweep:
         return [self._one(vod, rank) for vod, rank in _ranked(here)] + gone
 
     def _one(self, vod: Vod, rank: int) -> Pruned:
+        try:
+            return self._judged(vod, rank)
+        except OSError as error:
+            path = self.directory.file_of(vod)
+            _log.error("file cannot be removed", vod=vod.twitch_vod_id, path=path, exc=error)
+            why = f"it cannot be removed: {error.strerror}"
+            return Pruned(vod.twitch_vod_id, path, 0, Fate.FAILED, why)
+
+    def _judged(self, vod: Vod, rank: int) -> Pruned:
         path = self.directory.file_of(vod)
         with self.database.transaction(actor=self.actor) as connection:
             if not self.dry_run:
@@ -167,18 +186,12 @@ class _Sweep:
                 verdict = Verdict(False, foreign)
             if not verdict.goes:
                 return Pruned(vod.twitch_vod_id, path, size_bytes, Fate.STAYS, verdict.why)
-            failure = None if self.dry_run else self._remove(connection, vod, path, size_bytes)
-        if failure is not None:
-            return Pruned(vod.twitch_vod_id, path, size_bytes, Fate.FAILED, failure)
+            if not self.dry_run:
+                self._remove(connection, vod, path, size_bytes)
         return Pruned(vod.twitch_vod_id, path, size_bytes, Fate.REMOVED, verdict.why)
 
-    def _remove(self, connection: Connection, vod: Vod, path: Path, size_bytes: int) -> str | None:
-        """Why it could not be removed, if it could not."""
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            _log.error("file cannot be removed", vod=vod.twitch_vod_id, path=path, exc=error)
-            return f"it cannot be removed: {error.strerror}"
+    def _remove(self, connection: Connection, vod: Vod, path: Path, size_bytes: int) -> None:
+        """The file itself comes last: whatever goes wrong before, it is still there."""
         files.removed(connection, vod.id)
         audit.record(
             connection,
@@ -189,9 +202,9 @@ class _Sweep:
             after={"file": None},
             reason=self.reason,
         )
+        path.unlink(missing_ok=True)
         metrics.files_removed.inc()
         _log.info("file removed", vod=vod.twitch_vod_id, path=path, size_bytes=size_bytes)
-        return None
 
     def _gone(self, vod: Vod) -> Pruned:
         """On YouTube: done anyway. Else it has to come down again."""

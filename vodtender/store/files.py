@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg import sql
 from psycopg.rows import class_row
 
@@ -31,6 +33,16 @@ def lock(connection: Connection, vod_id: int) -> Vod | None:
     )
     with connection.cursor(row_factory=class_row(Vod)) as cursor:
         return cursor.execute(query, (vod_id,)).fetchone()
+
+
+def in_work(connection: Connection, twitch_vod_ids: Sequence[str]) -> set[str]:
+    """Which of these VODs somebody works on."""
+    rows = connection.execute(
+        "SELECT twitch_vod_id FROM vods WHERE twitch_vod_id = ANY(%s) AND worker_id IS NOT NULL"
+        " AND lease_expires_at > now()",
+        (list(twitch_vod_ids),),
+    )
+    return {row["twitch_vod_id"] for row in rows}
 
 
 def removed(connection: Connection, vod_id: int) -> None:
