@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vodtender import metrics
-from vodtender.errors import DatabaseUnavailable
 from vodtender.model.breaker import STATES, worst
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
 from vodtender.store import breaker, overview, pause
@@ -20,19 +18,15 @@ class Gauges:
     def __init__(self, place: Workplace) -> None:
         self._place = place
 
-    def text(self) -> bytes:
-        """In Prometheus's text format; nothing while the database is away, so that graphs show
-        a gap and no wrong zero."""
+    def text(self, timeout_seconds: float) -> bytes:
+        """In Prometheus's text format. Raises DatabaseUnavailable."""
         from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-        try:
-            with self._place.database.transaction(timeout_seconds=5) as connection:
-                counts = overview.counts(connection)
-                breakers = breaker.all_breakers(connection)
-                paused = pause.get(connection) is not None
-        except DatabaseUnavailable:
-            metrics.db_errors.inc()
-            return b""
+        database = self._place.database
+        with database.transaction(timeout_seconds=timeout_seconds) as connection:
+            counts = overview.counts(connection)
+            breakers = breaker.all_breakers(connection)
+            paused = pause.get(connection) is not None
         registry = CollectorRegistry()
 
         def gauge(name: str, meaning: str, value: float) -> None:

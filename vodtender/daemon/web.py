@@ -6,6 +6,8 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from vodtender import log, metrics
@@ -19,9 +21,15 @@ if TYPE_CHECKING:
 
     from vodtender.daemon.lanes import Gate
     from vodtender.pipeline.workplace import Workplace
+    from vodtender.store.database import Database
 
 _BACKLOG = 128
-_START_SECONDS = 10.0
+_STATUS_SECONDS = 10.0
+_METRICS_SECONDS = 5.0
+_HEALTH_SECONDS = 3.0
+_AWAY_SECONDS = 0.5
+"""So long an answer waits for the database."""
+
 _log = log.get("http")
 
 
@@ -106,12 +114,12 @@ class _Routes:
     def status(self, _request: Request) -> Response:
         from vodtender.procedures import status
 
+        settings = self._place.settings
         try:
-            document = status.document(self._place.database, self._place.settings)
+            with self._database(_STATUS_SECONDS) as (database, seconds):
+                return _json(status.document(database, settings, timeout_seconds=seconds))
         except DatabaseUnavailable as error:
-            metrics.db_errors.inc()
-            return _json(status.unavailable(error, self._place.settings), 503)
-        return _json(document)
+            return _json(status.unavailable(error, settings), 503)
 
     async def livez(self, _request: Request) -> Response:
         return _json({"status": "ok"})
@@ -123,19 +131,39 @@ class _Routes:
         return self._answers_if_the_database_does()
 
     def metrics(self, _request: Request) -> Response:
+        """While the database is away only what this process counts, so that graphs of the rest
+        show a gap and no wrong zero."""
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
         from starlette.responses import Response
 
-        body = generate_latest(metrics.REGISTRY) + self._gauges.text()
+        gauges = b""
+        with suppress(DatabaseUnavailable), self._database(_METRICS_SECONDS) as (_, seconds):
+            gauges = self._gauges.text(seconds)
+        body = generate_latest(metrics.REGISTRY) + gauges
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 
     def _answers_if_the_database_does(self) -> Response:
         try:
-            with self._place.database.transaction(timeout_seconds=3) as connection:
+            with (
+                self._database(_HEALTH_SECONDS) as (database, seconds),
+                database.transaction(timeout_seconds=seconds) as connection,
+            ):
                 connection.execute("SELECT 1")
         except DatabaseUnavailable as error:
             return _json({"status": "database unavailable", "error": error.message}, 503)
         return _json({"status": "ok"})
+
+    @contextmanager
+    def _database(self, seconds: float) -> Iterator[tuple[Database, float]]:
+        """The database, and how long to wait for it: not long when it is known to be away, so
+        that probes get their answer in time."""
+        watch = self._gate.database
+        try:
+            yield self._place.database, seconds if watch.away_since is None else _AWAY_SECONDS
+        except DatabaseUnavailable as error:
+            watch.failed(error, time.time())
+            raise
+        watch.works()
 
 
 async def _refused(_request: Request, error: Any) -> Response:
@@ -188,18 +216,26 @@ def _json(document: Any, status: int = 200) -> Response:
 
 def _bound(address: Address) -> socket.socket:
     try:
-        found = socket.getaddrinfo(
-            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, protocol, _, where = found[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(where)
-        listening.listen(_BACKLOG)
+        return _listening(address)
     except OSError as error:
         raise SettingsError(
             f"HTTP_ADDR {address.host}:{address.port} cannot be listened on: {error.strerror}",
             hint="another daemon may run already (vodtender status); port 0 takes a free one",
             code="http_addr",
         ) from error
+
+
+def _listening(address: Address) -> socket.socket:
+    found = socket.getaddrinfo(
+        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, protocol, _, where = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
     return listening

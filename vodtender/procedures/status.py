@@ -35,9 +35,11 @@ _REMEMBERED_SECONDS = 86400.0
 """So long a worker that was not heard of is still shown."""
 
 
-def document(database: Database, settings: Settings) -> dict[str, Any]:
+def document(
+    database: Database, settings: Settings, *, timeout_seconds: float = 10
+) -> dict[str, Any]:
     """The whole status, as JSON has it. Raises DatabaseUnavailable."""
-    with database.transaction(timeout_seconds=10) as connection:
+    with database.transaction(timeout_seconds=timeout_seconds) as connection:
         now = claims.clock(connection)
         counts = overview.counts(connection)
         breakers = breaker.all_breakers(connection)
