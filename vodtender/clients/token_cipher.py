@@ -85,6 +85,11 @@ class TokenCipher:
             return sealed.startswith(_PLAIN)
         return sealed.startswith(f"{_SEALED}{self._key_id}:")
 
+    @staticmethod
+    def is_plain(sealed: str) -> bool:
+        """Whether it was stored without a key."""
+        return sealed.startswith(_PLAIN)
+
 
 def _key_id(key: bytes) -> str:
     """Eight hexadecimal digits that identify a key and say nothing about it."""

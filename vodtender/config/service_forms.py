@@ -34,6 +34,15 @@ CHANNELS = listing(CHANNEL, separators=", \t\n;")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
+def _read_account(text: str) -> str:
+    if not _ACCOUNT.fullmatch(text.strip()):
+        raise ValueError(f"expected {ACCOUNT.expected}")
+    return text.strip()
+
+
+ACCOUNT = Form("a name of letters, digits and . _ @ -, at most 64", _read_account, str)
+
+
 def _read_account_of_channel(text: str) -> tuple[str, str]:
     channel, equals, account = text.partition("=")
     if not equals or not _ACCOUNT.fullmatch(account.strip()):

@@ -93,6 +93,10 @@ class TokenBox:
         hide(uri)
         return uri
 
+    def is_plain(self, stored: StoredTokens) -> bool:
+        """Whether everybody can read a row."""
+        return self._cipher.is_plain(stored.access_token)
+
     # --- after a change of the key ------------------------------------------------------
 
     def is_current(self, stored: StoredTokens) -> bool:
@@ -112,6 +116,10 @@ class TokenBox:
     def is_current_session(self, session: SealedSession) -> bool:
         """See `is_current`."""
         return self._cipher.is_current(session.session_uri)
+
+    def is_plain_session(self, session: SealedSession) -> bool:
+        """See `is_plain`."""
+        return self._cipher.is_plain(session.session_uri)
 
     def reseal_session(self, session: SealedSession) -> str:
         """See `reseal`."""

@@ -89,10 +89,10 @@ def test_no_representation_shows_the_secret() -> None:
 
 def test_installed_means_all_of_it_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "new" / "cookies.txt"
-    cookies.install(cookies.parse(LOGIN), path)
+    cookies.install(cookies.parse(LOGIN), path, NOW)
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o644)
-    cookies.install(cookies.parse(LOGIN.replace("secretvalue", "other")), path)
+    cookies.install(cookies.parse(LOGIN.replace("secretvalue", "other")), path, NOW)
     assert path.stat().st_mode & 0o777 == 0o600
     assert "other" in path.read_text()
     assert [entry.name for entry in path.parent.iterdir()] == ["cookies.txt"]
@@ -102,26 +102,48 @@ def test_installed_means_all_of_it_for_its_owner_only(tmp_path: Path) -> None:
 def test_what_cannot_be_installed_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "cookies.txt").mkdir()
     with pytest.raises(SettingsError, match="Nothing was changed") as caught:
-        cookies.install(cookies.parse(LOGIN), tmp_path / "cookies.txt")
+        cookies.install(cookies.parse(LOGIN), tmp_path / "cookies.txt", NOW)
     assert caught.value.code == "cookies_not_writable"
     assert [entry.name for entry in tmp_path.iterdir()] == ["cookies.txt"]
 
 
-def test_age_end_and_openness_are_warned_of(tmp_path: Path) -> None:
-    path = tmp_path / "cookies.txt"
-    cookies.install(cookies.parse(LOGIN), path)
-    os.utime(path, (NOW.timestamp(),) * 2)
-    assert cookies.warnings(path, NOW + timedelta(days=30)) == ()
-    (old,) = cookies.warnings(path, NOW + timedelta(days=31))
+def test_age_and_end_are_warned_of() -> None:
+    good = cookies.parse(LOGIN)
+    assert cookies.warnings(good, NOW, NOW + timedelta(days=30)) == ()
+    (old,) = cookies.warnings(good, NOW, NOW + timedelta(days=31))
     assert "31 days old" in old
-    assert any("ends at" in text for text in cookies.warnings(path, NOW + timedelta(days=85)))
-    assert any("ended at" in text for text in cookies.warnings(path, NOW + timedelta(days=95)))
-    path.chmod(0o644)
-    assert any("chmod 600" in text for text in cookies.warnings(path, NOW))
+    later = NOW + timedelta(days=85)
+    (ends,) = cookies.warnings(good, later, later)
+    assert "2027-02-22 00:00 UTC" in ends
+
+
+def test_an_installed_file_is_as_old_as_its_cookies(tmp_path: Path) -> None:
+    cookies.install(cookies.parse(LOGIN), tmp_path / "cookies.txt", NOW - timedelta(days=40))
+    written = (tmp_path / "cookies.txt").stat().st_mtime
+    assert written == (NOW - timedelta(days=40)).timestamp()
+
+
+def test_a_link_goes_on_pointing_to_the_installed_file(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "real")
+    cookies.install(cookies.parse(LOGIN), link, NOW)
+    assert link.is_symlink()
+    assert cookies.read(tmp_path / "real").has_login
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_installs_belongs_to_whom_it_belonged_before(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "cookies.txt"
+    path.parent.mkdir()
+    os.chown(path.parent, 4711, 4711)
+    for _ in range(2):
+        cookies.install(cookies.parse(LOGIN), path, NOW)
+        assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (4711, 0o600)
+        os.chown(path.parent, 0, 0)
 
 
 def test_new_cookies_count_for_the_next_fetch(in_world: World, tmp_path: Path) -> None:
     path = tmp_path / "cookies.txt"
     vod = in_world.add_vod("alice", "subscriber-only", subscribers={"88"})
-    cookies.install(cookies.parse(in_world.twitch.cookies("88")), path)
+    cookies.install(cookies.parse(in_world.twitch.cookies("88")), path, NOW)
     assert fetched(request(vod, tmp_path, cookies_path=path)).segments == 4

@@ -8,6 +8,7 @@ Source: https://curl.se/docs/http-cookies.html
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import tempfile
@@ -22,6 +23,7 @@ AUTH_COOKIE = "auth-token"
 OLD_AFTER = timedelta(days=30)
 """The runbook: "Keep cookies fresh (< 30 days old)"."""
 _ENDS_SOON = timedelta(days=7)
+_MOUNTED = frozenset({errno.EROFS, errno.EBUSY, errno.EACCES, errno.EXDEV})
 _HTTP_ONLY = "#HttpOnly_"
 _FIELDS = 7
 _LARGEST_BYTES = 4 << 20
@@ -94,50 +96,44 @@ def check_login(cookies: Cookies, now: datetime) -> None:
         )
 
 
-def warnings(path: Path, now: datetime) -> tuple[str, ...]:
-    """What a person should know of the installed file before it is too late; mostly nothing.
-
-    Raises as `read` does.
-    """
-    cookies = read(path)
+def warnings(cookies: Cookies, exported_at: datetime, now: datetime) -> tuple[str, ...]:
+    """What a person should know of good cookies before it is too late; mostly nothing."""
     found: list[str] = []
-    stat = path.stat()
-    age = now - datetime.fromtimestamp(stat.st_mtime, UTC)
+    age = now - exported_at
     if age > OLD_AFTER:
-        found.append(f"The cookies in {path} are {age.days} days old; renew them every 30 days.")
-    if cookies.expires_at is not None and cookies.expires_at <= now:
-        found.append(f"The login in {path} ended at {cookies.expires_at:%Y-%m-%d %H:%M} UTC.")
-    elif cookies.expires_at is not None and cookies.expires_at - now < _ENDS_SOON:
-        found.append(f"The login in {path} ends at {cookies.expires_at:%Y-%m-%d %H:%M} UTC.")
-    if stat.st_mode & 0o007:
-        found.append(f"Every user of this machine can read {path}: chmod 600 it.")
+        found.append(f"the cookies are {age.days} days old; renew them every 30 days: {_HINT}")
+    if cookies.expires_at is not None and cookies.expires_at - now < _ENDS_SOON:
+        ends = f"{cookies.expires_at:%Y-%m-%d %H:%M} UTC"
+        found.append(f"the login in the cookies ends at {ends}: {_HINT}")
     return tuple(found)
 
 
-def install(cookies: Cookies, path: Path) -> None:
-    """Put the cookies at `path`, for its owner's eyes only: all of them or none.
+def install(cookies: Cookies, path: Path, exported_at: datetime) -> None:
+    """Put the cookies at `path`, for its owner's eyes only: all of them or none. The file's
+    time is when they were exported. Installed by root, they belong to whoever owned the file
+    before, or owns the directory: the daemon may be somebody else.
 
     Raises SettingsError(code="cookies_not_writable").
     """
     temporary: str | None = None
     try:
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), 0o600)
             file.write(cookies.text)
             file.flush()
+            if os.geteuid() == 0:
+                owner = (path if path.exists() else path.parent).stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            os.utime(file.fileno(), (exported_at.timestamp(),) * 2)
             os.fsync(file.fileno())
         os.replace(temporary, path)
         temporary = None
         _sync(path.parent)
     except OSError as error:
-        raise SettingsError(
-            f"The cookies cannot be installed as {path} (YTDLP_COOKIES_PATH): {error.strerror}. "
-            "Nothing was changed.",
-            hint="name a file that vodtender may write, or replace the mounted secret",
-            code="cookies_not_writable",
-        ) from error
+        raise _not_writable(path, error) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
@@ -199,6 +195,22 @@ def _unreadable(path: Path, why: str) -> SettingsError:
         f"The cookies file {path} (YTDLP_COOKIES_PATH) cannot be used: {why}",
         hint=_HINT,
         code="cookies_unreadable",
+    )
+
+
+def _not_writable(path: Path, error: OSError) -> SettingsError:
+    hint = "name a file that vodtender may write in YTDLP_COOKIES_PATH"
+    if error.errno in _MOUNTED:
+        hint += (
+            "; or, if this one is mounted from a secret, replace that: kubectl create secret "
+            f"generic vod-cookies --from-file={path.name}=FILE --dry-run=client -o yaml "
+            "| kubectl apply -f -"
+        )
+    return SettingsError(
+        f"The cookies cannot be installed as {path} (YTDLP_COOKIES_PATH): {error.strerror}. "
+        "Nothing was changed.",
+        hint=hint,
+        code="cookies_not_writable",
     )
 
 
