@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.archive import Archive
 from tests.rows import add_vod, rows
 from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable, Locked, SettingsError
@@ -25,6 +26,7 @@ from vodtender.store.database import Database
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 CONTENT = b"a video"
+IN_HAND: dict[str, Any] = {"worker_id": "somebody", "lease_expires_at": NOW + DAY}
 ANYTHING_GOES: dict[str, Any] = {"retain_keep_newer_than_days": 0}
 
 
@@ -45,6 +47,8 @@ class Disk:
         path = self.directory.root / f"title_{vod_id}.mp4"
         path.write_bytes(CONTENT)
         on_youtube = stage in (Stage.PUBLISHED, Stage.VERIFYING)
+        if stage is Stage.DOWNLOADING:
+            columns = IN_HAND | columns
         values = {
             "stage": stage,
             "video_id": "abc" if on_youtube else None,
@@ -83,7 +87,13 @@ class Disk:
 
 
 @pytest.fixture
-def disk(database: Database, directory: DataDirectory) -> Disk:
+def disk(archive: Archive, directory: DataDirectory) -> Disk:
+    return Disk(archive.database, directory)
+
+
+@pytest.fixture
+def breakable(database: Database, directory: DataDirectory) -> Disk:
+    """With a database of its own, for tests that spoil it."""
     return Disk(database, directory)
 
 
@@ -121,18 +131,18 @@ def test_the_file_of_a_vod_in_any_other_stage_stays(disk: Disk, stage: Stage) ->
 
 
 @pytest.mark.parametrize(
-    "column", [{"published_at": None}, {"video_id": None}, {"worker_id": "somebody"}], ids=str
+    "columns", [{"published_at": None}, {"video_id": None}, IN_HAND], ids=["when", "what", "hand"]
 )
 def test_the_file_of_a_published_vod_of_which_something_is_odd_stays(
-    disk: Disk, column: dict[str, Any]
+    disk: Disk, columns: dict[str, Any]
 ) -> None:
-    path = disk.add("1", **column)
+    path = disk.add("1", **columns)
     assert disk.prune()["1"].fate is Fate.STAYS
     assert path.exists()
 
 
 def test_an_operators_edit_that_comes_between_the_look_and_the_removal_counts(
-    disk: Disk, database_dsn: str
+    disk: Disk,
 ) -> None:
     """The judge of the first file asks for the second VOD anew, in the last moment."""
     disk.add("2", date=NOW - 101 * DAY)
@@ -142,7 +152,7 @@ def test_an_operators_edit_that_comes_between_the_look_and_the_removal_counts(
     def judge(vod: Any, _rank: int, _now: datetime) -> Verdict:
         if not asked:
             asked.append(vod.twitch_vod_id)
-            with psycopg.connect(database_dsn) as operator:
+            with psycopg.connect(disk.database.dsn) as operator:
                 operator.execute(
                     "UPDATE vods SET download_state = 'pending' WHERE twitch_vod_id = '2'"
                 )
@@ -154,9 +164,9 @@ def test_an_operators_edit_that_comes_between_the_look_and_the_removal_counts(
     }
 
 
-def test_a_vod_that_is_being_changed_just_now_is_left_alone(disk: Disk, database_dsn: str) -> None:
+def test_a_vod_that_is_being_changed_just_now_is_left_alone(disk: Disk) -> None:
     path = disk.add("1")
-    with psycopg.connect(database_dsn) as operator:
+    with psycopg.connect(disk.database.dsn) as operator:
         operator.execute("SELECT FROM vods FOR UPDATE")
         assert disk.prune()["1"].why == "it is changing just now"
         assert path.exists()
@@ -261,11 +271,11 @@ def test_whatever_path_is_recorded_only_a_file_in_the_directory_is_touched(
 
 
 def test_a_data_dir_that_is_itself_a_link_is_pruned_where_it_leads(
-    database: Database, tmp_path: Path
+    archive: Archive, tmp_path: Path
 ) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "data").symlink_to("disk")
-    disk = Disk(database, open_directory(tmp_path / "data"))
+    disk = Disk(archive.database, open_directory(tmp_path / "data"))
     disk.add("1")
     assert disk.fates() == {"1": "removed"}
     assert not (tmp_path / "disk" / "title_1.mp4").exists()
@@ -296,9 +306,9 @@ def test_what_is_not_on_youtube_is_fetched_again_and_says_why(disk: Disk, stage:
 
 
 def test_a_worker_that_has_a_vod_in_hand_finds_out_itself(disk: Disk) -> None:
-    disk.add("1", Stage.UPLOADING, worker_id="w", lease_expires_at=NOW + DAY).unlink()
+    disk.add("1", Stage.UPLOADING, **IN_HAND).unlink()
     disk.prune()
-    assert disk.row("1", "stage, worker_id") == ("uploading", "w")
+    assert disk.row("1", "stage, worker_id") == ("uploading", "somebody")
 
 
 def test_a_dry_run_notices_a_deleted_file_and_notes_nothing(disk: Disk) -> None:
@@ -377,17 +387,17 @@ def test_a_dry_run_says_what_would_go_and_touches_nothing(disk: Disk) -> None:
 # --- when things go wrong ---------------------------------------------------------------
 
 
-def test_when_the_files_cannot_be_asked_for_nothing_is_deleted(disk: Disk) -> None:
-    paths = [disk.add("1"), disk.add("2", Stage.DOWNLOADED)]
-    with disk.database.transaction() as connection:
+def test_when_the_files_cannot_be_asked_for_nothing_is_deleted(breakable: Disk) -> None:
+    paths = [breakable.add("1"), breakable.add("2", Stage.DOWNLOADED)]
+    with breakable.database.transaction() as connection:
         connection.execute("ALTER TABLE vods RENAME COLUMN downloaded_path TO elsewhere")
     with pytest.raises(psycopg.errors.UndefinedColumn):
-        disk.prune()
+        breakable.prune()
     assert all(path.exists() for path in paths)
 
 
 def test_when_the_database_goes_away_in_the_middle_nothing_more_is_deleted(
-    disk: Disk, database_dsn: str
+    disk: Disk,
 ) -> None:
     paths = [disk.add(str(number), date=NOW - (50 + number) * DAY) for number in range(3)]
     judged = []
@@ -395,7 +405,7 @@ def test_when_the_database_goes_away_in_the_middle_nothing_more_is_deleted(
     def judge(vod: Any, _rank: int, _now: datetime) -> Verdict:
         judged.append(vod.twitch_vod_id)
         if len(judged) == 2:
-            with psycopg.connect(database_dsn, autocommit=True) as other:
+            with psycopg.connect(disk.database.dsn, autocommit=True) as other:
                 other.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -407,14 +417,14 @@ def test_when_the_database_goes_away_in_the_middle_nothing_more_is_deleted(
     assert [path.exists() for path in paths] == [False, True, True]
 
 
-def test_a_removal_that_cannot_be_noted_does_not_happen(disk: Disk) -> None:
-    path = disk.add("1")
-    with disk.database.transaction() as connection:
+def test_a_removal_that_cannot_be_noted_does_not_happen(breakable: Disk) -> None:
+    path = breakable.add("1")
+    with breakable.database.transaction() as connection:
         connection.execute("ALTER TABLE audit ADD CHECK (action <> 'prune')")
     with pytest.raises(psycopg.errors.CheckViolation):
-        disk.prune()
+        breakable.prune()
     assert path.exists()
-    assert disk.row("1", "downloaded_path") == (str(path),)
+    assert breakable.row("1", "downloaded_path") == (str(path),)
 
 
 def test_a_file_that_cannot_be_removed_is_said_and_the_others_go(
@@ -459,10 +469,10 @@ def test_the_lease_is_given_back_whatever_happens(disk: Disk) -> None:
         pass
 
 
-def test_two_that_prune_at_once_remove_each_file_once(disk: Disk, database_dsn: str) -> None:
+def test_two_that_prune_at_once_remove_each_file_once(disk: Disk) -> None:
     for number in range(20):
         disk.add(str(number))
-    second = Disk(Database(lambda: database_dsn), disk.directory)
+    second = Disk(Database(lambda: disk.database.dsn), disk.directory)
     found: list[dict[str, str]] = []
     threads = [
         threading.Thread(target=lambda one=one: found.append(one.fates())) for one in (disk, second)
@@ -525,7 +535,7 @@ def test_a_work_directory_in_which_a_process_works_stays(disk: Disk, work: Path)
 
 def test_the_work_directory_of_a_vod_that_is_being_uploaded_stays(disk: Disk, work: Path) -> None:
     """Its parts lie there, and nothing in it moves for as long as the upload takes."""
-    disk.add("77", Stage.UPLOADING, worker_id="w", lease_expires_at=NOW + DAY)
+    disk.add("77", Stage.UPLOADING, **IN_HAND)
     assert clean_up(disk) == []
     assert (work / "parts-abc" / "whole.part-1").exists()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.archive import Archive
 from tests.rows import add_vod, rows
 from vodtender.errors import NotFound
 from vodtender.model.breaker import Breaker, BreakerPolicy
@@ -17,6 +18,11 @@ from vodtender.store.database import Database
 
 COOLDOWN = timedelta(minutes=5)
 WHO: dict[str, Any] = {"actor": "op@host", "reason": "mended", "dry_run": False}
+
+
+@pytest.fixture
+def database(archive: Archive) -> Database:
+    return archive.database
 
 
 def fail(database: Database, channel: str, vod_id: int, threshold: int = 2) -> None:
@@ -192,12 +198,12 @@ def test_what_an_operator_typed_into_kv_is_read_as_it_was_meant(database: Databa
 
 
 def test_two_operators_at_once_do_not_wait_for_each_other_for_ever(
-    database: Database, database_dsn: str
+    database: Database,
 ) -> None:
     import threading
 
     names = [f"channel{n}" for n in range(20)]
-    other = Database(lambda: database_dsn)
+    other = Database(lambda: database.dsn)
     done = []
 
     def trip(on: Database, order: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.archive import Archive
 from tests.rows import add_vod, add_worker, rows
 from vodtender.errors import Exit, NotFound, UsageError, VodtenderError
 from vodtender.procedures import drain
@@ -14,6 +15,11 @@ from vodtender.procedures.drain import InHand
 from vodtender.store.database import Database
 
 WHO: dict[str, Any] = {"actor": "op@host", "reason": "update", "dry_run": False}
+
+
+@pytest.fixture
+def database(archive: Archive) -> Database:
+    return archive.database
 
 
 def told(database: Database) -> list[str]:

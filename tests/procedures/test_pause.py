@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from tests.archive import Archive
 from tests.rows import rows
 from vodtender.procedures import pause
 from vodtender.store import pause as store
 from vodtender.store.database import Database
 
 WHO: dict[str, Any] = {"actor": "op@host", "dry_run": False}
+
+
+@pytest.fixture
+def database(archive: Archive) -> Database:
+    return archive.database
 
 
 def stored(database: Database) -> store.Pause | None:
