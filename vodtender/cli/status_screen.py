@@ -14,6 +14,7 @@ Document = Mapping[str, Any]
 _ERRORS = 5
 _VANISHING = 5
 _LABEL = 10
+_LONGEST_PART = 8
 _BOLD, _RED, _YELLOW, _DIM = "1", "31", "33", "2"
 _STATES = (
     ("live", "live"),
@@ -44,9 +45,17 @@ def screen(status: Document, *, columns: int | None, colours: bool) -> str:
     lines = [
         _Line(label if number == 0 else "", text, style)
         for label, part in _PARTS
-        for number, (text, style) in enumerate(part(status, now))
+        for number, (text, style) in enumerate(_shortened(list(part(status, now))))
     ]
     return "".join(_drawn(line, columns, colours=colours) + "\n" for line in lines)
+
+
+def _shortened(part: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """All parts are to fit on one screen."""
+    if len(part) <= _LONGEST_PART:
+        return part
+    kept = part[: _LONGEST_PART - 1]
+    return [*kept, (f"and {len(part) - len(kept)} more: vodtender status --json", _DIM)]
 
 
 def _drawn(line: _Line, columns: int | None, *, colours: bool) -> str:
@@ -205,8 +214,7 @@ def _errors(status: Document, now: datetime) -> _Texts:
 
 def _next(status: Document, _now: datetime) -> _Texts:
     for step in status["next"]:
-        yield step["command"], _BOLD
-        yield f"  {step['why']}", ""
+        yield f"{step['command']}  # {step['why']}", _BOLD
     if not status["next"]:
         yield "nothing needs you", _DIM
 
