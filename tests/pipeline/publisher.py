@@ -22,7 +22,7 @@ from vodtender.config.settings import Settings
 from vodtender.model.slug import file_name
 from vodtender.model.tokens import ClientCredentials, Tokens
 from vodtender.model.vod import Stage, Vod
-from vodtender.pipeline import upload, verify
+from vodtender.pipeline import download, upload, verify
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.oauth_services import YOUTUBE
@@ -182,6 +182,9 @@ class Publisher:
     def upload(self) -> bool:
         """One piece of work; False: there is none."""
         return work_on_next(self.place, upload.LANE)
+
+    def download(self) -> bool:
+        return work_on_next(self.place, download.LANE)
 
     def verify(self) -> bool:
         return work_on_next(self.place, verify.LANE)

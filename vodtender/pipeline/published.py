@@ -55,12 +55,14 @@ def published_video(place: Workplace, hold: Hold) -> str | None:
             return None
         known = uploads.of_vod(connection, vod.id)
     try:
-        if vod.video_id is not None and recorded_status(place, vod, known) is not None:
-            return vod.video_id
-        states = {upload.part: _learnt(place, hold, upload) for upload in known}
-        whole = whole_upload(known, states)
-        if whole is not None:
-            return whole
+        if vod.video_id is not None:
+            if recorded_status(place, vod, known) is not None:
+                return vod.video_id
+        else:
+            states = {upload.part: _learnt(place, hold, upload) for upload in known}
+            whole = whole_upload(known, states)
+            if whole is not None:
+                return whole
         account = place.accounts.name_for(vod.channel)
         return find_video(place, vod, account, part=1, parts=1)
     except (DatabaseUnavailable, LeaseLost):
