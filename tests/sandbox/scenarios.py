@@ -19,6 +19,15 @@ def empty(world: World) -> None:
 
 
 def demo(world: World) -> None:
+    """A small channel with a bit of everything, at a pace that a person can watch."""
+    demo_quick(world)
+    for vod in world.catalog.vods.values():
+        for segment in vod.segments:
+            segment.bytes_per_second = DEMO_BYTES_PER_SECOND
+    world.faults.delay(0.6, host="youtube.googleapis.com", path="/upload/*", times=None)
+
+
+def demo_quick(world: World) -> None:
     """A small channel with a bit of everything that an archive meets."""
     channel = world.add_channel("demo_channel")
     longer = replace(media.SMALL, beats=30)
@@ -34,10 +43,7 @@ def demo(world: World) -> None:
     for number, (kind, title, count) in enumerate(shown):
         form = longer if kind == "fine" else media.SMALL
         age = timedelta(minutes=5) if kind == "live" else timedelta(hours=20 + 26 * number)
-        vod = world.add_vod(channel, kind, title=title, segment_count=count, form=form, age=age)
-        for segment in vod.segments:
-            segment.bytes_per_second = DEMO_BYTES_PER_SECOND
-    world.faults.delay(0.2, host="youtube.googleapis.com", path="/upload/*", times=None)
+        world.add_vod(channel, kind, title=title, segment_count=count, form=form, age=age)
 
 
 def bench(world: World) -> None:
@@ -51,9 +57,17 @@ def bench_plain(world: World) -> None:
     vod.plain_http = True
 
 
+def bench_quick(world: World) -> None:
+    """The same, but smaller."""
+    vod = world.add_vod("bench", title="Half a gigabyte", size_bytes=BENCH_BYTES // 4)
+    vod.plain_http = True
+
+
 SCENARIOS: dict[str, Callable[[World], None]] = {
     "empty": empty,
     "demo": demo,
+    "demo-quick": demo_quick,
     "bench": bench,
     "bench-plain": bench_plain,
+    "bench-quick": bench_quick,
 }
