@@ -67,6 +67,16 @@ def test_channels_are_those_of_the_settings_and_those_of_the_database(opened: Da
     assert breaker.channels(opened, "zoe", ["zoe"]) == ["zoe"]
 
 
+def test_vods_whose_channel_is_not_known_yet_have_a_breaker_while_there_are_any(
+    opened: Database,
+) -> None:
+    vod_id = add_vod(opened, "9", channel="")
+    assert breaker.channels(opened, None, []) == ["", "alice", "bob"]
+    with opened.transaction() as connection:
+        connection.execute("UPDATE vods SET channel = 'zoe' WHERE id = %s", (vod_id,))
+    assert breaker.channels(opened, None, []) == ["alice", "bob", "zoe"]
+
+
 def test_a_channel_that_nobody_knows_is_refused(opened: Database) -> None:
     with pytest.raises(NotFound, match="nobody"):
         breaker.channels(opened, "nobody", ["zoe"])

@@ -11,11 +11,13 @@ from vodtender.errors import NotFound
 from vodtender.model import breaker as decide
 from vodtender.model.breaker import Breaker
 from vodtender.procedures.change import Change
-from vodtender.store import audit, breaker, catalog
+from vodtender.store import audit, breaker, catalog, overview
 from vodtender.store.claims import clock
 from vodtender.store.database import Connection, Database
 
 _ACTION = "breaker"
+_NAMELESS = ""
+"""The channel of VODs that were added by number, until they have been looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ def channels(database: Database, wanted: str | None, watched: Collection[str]) -
     with database.transaction() as connection:
         stored = breaker.all_breakers(connection)
         known = {*watched, *stored, *(one.channel for one in catalog.channels(connection))}
+        if _NAMELESS not in stored and _NAMELESS not in overview.counts(connection):
+            known.discard(_NAMELESS)
     if wanted is None:
         return sorted(known)
     if wanted not in known:
