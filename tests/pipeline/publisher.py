@@ -93,6 +93,10 @@ class Publisher:
             thread.join(20)
         assert not thread.is_alive()
 
+    def take_away(self) -> None:
+        """Whoever works on a VOD has lost it."""
+        self.sql("UPDATE vods SET claim = claim + 1, worker_id = NULL, lease_expires_at = NULL")
+
     @contextmanager
     def locked(self, vod_id: str = "1001") -> Iterator[None]:
         """Nobody can change the VOD's row in this block."""

@@ -107,13 +107,12 @@ def test_a_worker_that_lost_its_lease_completes_nothing(new_publisher: NewPublis
     gate = publisher.world.faults.hold_answer(**PUT, skip=LAST - 1)
     with publisher.in_background():
         gate.wait_reached()
-        publisher.sql("UPDATE vods SET claim = claim + 1, worker_id = 'somebody else'")
+        publisher.take_away()
         gate.release()
     [session] = publisher.world.youtube.sessions
     assert session.received_bytes == LAST * CHUNK
     assert publisher.world.youtube.videos == []
-    assert publisher.vod().worker_id == "somebody else"
-    publisher.sql("UPDATE vods SET worker_id = NULL")
+    assert publisher.vod().stage is Stage.UPLOADING
     assert publisher.publish().stage is Stage.PUBLISHED
     publisher.assert_one_whole_video(path)
     assert publisher.sessions_opened == 1
@@ -126,7 +125,7 @@ def test_a_session_that_could_not_be_stored_for_want_of_the_lease_gets_no_byte(
     gate = publisher.world.faults.hold_answer(**POST)
     with publisher.in_background():
         gate.wait_reached()
-        publisher.sql("UPDATE vods SET claim = claim + 1, worker_id = NULL")
+        publisher.take_away()
         gate.release()
     assert publisher.world.record.count(**PUT) == 0
     assert publisher.publish().stage is Stage.PUBLISHED
