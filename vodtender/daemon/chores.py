@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from vodtender import log
 from vodtender.daemon import registration
@@ -13,6 +14,7 @@ from vodtender.errors import DatabaseUnavailable, Locked, SettingsError
 from vodtender.pipeline import prune
 from vodtender.pipeline.prune import Fate
 from vodtender.pipeline.workplace import Workplace
+from vodtender.procedures.login_status import overview as overview_of_logins
 from vodtender.store import claims, leases, overview, workers
 
 _log = log.get("daemon")
@@ -25,6 +27,7 @@ class Chores:
     place: Workplace
     gate: Gate
     bell: Bell
+    _told: set[str] = field(default_factory=set)
 
     def heartbeat(self) -> None:
         """Says that this worker lives, learns whether it is to drain, and lets go of what
@@ -81,6 +84,17 @@ class Chores:
     def renew_tokens(self) -> None:
         """Renews tokens before they expire."""
         self.place.accounts.renew_due()
+
+    def look_after_logins(self) -> None:
+        """Says what a person should know of logins and cookies before it is too late; each
+        thing once."""
+        found = overview_of_logins(self.place.database, self.place.settings, datetime.now(UTC))
+        cookies = found.cookies
+        problems = [cookies.problem] if cookies is not None and cookies.problem is not None else []
+        for text in (*problems, *found.warnings):
+            if text not in self._told:
+                _log.warning(text)
+            self._told.add(text)
 
     def guarded(self, chore: Callable[[], None]) -> Callable[[], None]:
         """The same, with the database's absence borne, and mistakes in it contained."""

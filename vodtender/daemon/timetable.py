@@ -49,6 +49,7 @@ def scheduled(chores: Chores) -> BackgroundScheduler:
         (chores.prune, prune_pause),
         (chores.compact, 60.0),
         (chores.renew_tokens, 60.0),
+        (chores.look_after_logins, 3600.0),
     ):
         scheduler.add_job(
             chores.guarded(chore),
