@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from vodtender.store.overview import Transfer
 
 _REDRAW_SECONDS = 1.0
-_BAR_WIDTH = 20
+_BAR_WIDTH = 16
+_WIDE = 90
 _ARROWS = {"download": "↓", "upload": "↑"}
 _COUNTED = (
     ("queued", ("queued", "retrying")),
@@ -68,7 +69,7 @@ class LiveProgress:
                 halt = pause.get(connection)
         except VodtenderError as error:
             return Group(_line(printable(error.message), "bold red"))
-        lines: list[RenderableType] = [_table(moving)] if moving else []
+        lines: list[RenderableType] = [_table(moving, self._console.width)] if moving else []
         if halt is not None:
             lines.append(_line(f"paused: {printable(halt.reason)}", "bold yellow"))
         if place.stopping.is_set():
@@ -107,25 +108,35 @@ class _AboveTheLines:
         """Every line is shown at once."""
 
 
-def _table(moving: list[Transfer]) -> Table:
+def _table(moving: list[Transfer], columns: int) -> Table:
+    """One line each; a narrow terminal does without the bar."""
+    bar = columns >= _WIDE
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(width=1)
+    table.add_column(no_wrap=True)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column(width=_BAR_WIDTH)
+    if bar:
+        table.add_column(width=_BAR_WIDTH)
     for _ in range(3):
         table.add_column(justify="right", no_wrap=True)
     for one in moving:
-        table.add_row(
-            _ARROWS[one.direction],
-            Text(printable(f"{one.vod_id} {one.title}")),
-            ProgressBar(total=one.bytes_total, completed=one.bytes_done, pulse=False)
-            if one.bytes_total
-            else Text(one.phase),
-            f"{size(one.bytes_done)} of {size(one.bytes_total)}",
-            "" if one.bytes_per_second is None else f"{size(one.bytes_per_second)}/s",
-            "" if one.seconds_left is None else f"{duration(one.seconds_left)} left",
-        )
+        cells: list[RenderableType] = [
+            f"{_ARROWS[one.direction]} {one.vod_id}",
+            Text(printable(one.title)),
+        ]
+        if bar:
+            cells.append(_bar(one))
+        of = f" of {size(one.bytes_total)}" if one.bytes_total else ""
+        cells.append(f"{size(one.bytes_done)}{of}")
+        cells.append("" if one.bytes_per_second is None else f"{size(one.bytes_per_second)}/s")
+        cells.append("" if one.seconds_left is None else f"{duration(one.seconds_left)} left")
+        table.add_row(*cells)
     return table
+
+
+def _bar(one: Transfer) -> RenderableType:
+    if not one.bytes_total:
+        return Text(one.phase)
+    return ProgressBar(total=one.bytes_total, completed=one.bytes_done, pulse=False)
 
 
 def _counted(counts: dict[str, dict[str, int]]) -> str:

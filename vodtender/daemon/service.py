@@ -193,6 +193,7 @@ class _Service:
                 continue
             next_look = time.monotonic() + _LOOK_SECONDS
             if self._is_done():
+                _log.info("nothing more can be done now")
                 return
         _log.info("stopping: work in hand is brought to a safe point")
 
