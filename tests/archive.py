@@ -87,7 +87,7 @@ class Archive:
         marker = f"vodtender:{vod_id}" if parts == 1 else f"vodtender:{vod_id}/{part}"
         known: dict[str, Any] = {
             "session_uri": "sealed",
-            "sent_bytes": 400,
+            "sent_bytes": 0,
             "video_id": None,
             "sha256": vod.file_sha256,
         }

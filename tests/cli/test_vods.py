@@ -11,6 +11,8 @@ import pytest
 
 from tests.archive import VIDEO, Archive
 from tests.cli.commands import Type, in_a_shell
+from tests.pipeline.publisher import log_in
+from tests.sandbox.world import World
 from vodtender.procedures.actor import operator
 
 URL = "https://www.twitch.tv/videos/1"
@@ -52,7 +54,7 @@ class TestAll:
     ) -> None:
         archive.add("1", "failed", problem="no")
         ran = type_in(*(form if word == "1" else word for word in command))
-        assert (ran.status, ran.err) == (0, "")
+        assert (ran.status, "error" in ran.err) == (0, False)
         assert ran.lines[0].startswith(("1: ", "VOD 1 "))
 
     @pytest.mark.parametrize("command", CHANGING, ids=" ".join)
@@ -62,7 +64,7 @@ class TestAll:
         archive.add("1", "failed", problem="no")
         before = archive.get("1")
         ran = type_in(*command, "--dry-run")
-        assert (ran.status, ran.err) == (0, "")
+        assert (ran.status, "error" in ran.err) == (0, False)
         assert ran.lines[0].startswith("1: would change: ")
         assert ran.lines[-1] == "Nothing was changed (--dry-run)."
         assert archive.get("1") == before
@@ -74,7 +76,7 @@ class TestAll:
     ) -> None:
         archive.add("1", "failed", problem="no")
         ran = type_in(*command, "--json", "--reason", "a test")
-        assert (ran.status, ran.err) == (0, "")
+        assert (ran.status, "error" in ran.err) == (0, False)
         (change,) = ran.document["changes"]
         assert (change["target"], change["changed"]) == ("1", True)
         assert change["before"]["state"] == "failed"
@@ -261,6 +263,24 @@ class TestResolve:
         assert "state finalizing -> verifying" in ran.out
         assert archive.get("1").video_id == VIDEO
 
+    def test_a_doubtful_video_only_with_yes(
+        self, archive: Archive, type_in: Type, in_world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("YT_CLIENT_ID", "YT_CLIENT_SECRET"):
+            monkeypatch.setenv(name, in_world.settings()[name])
+        log_in(archive.database, in_world)
+        archive.add("1", "finalizing", problem="who knows")
+        command = ("resolve", "1", "--uploaded", VIDEO)
+        refused = type_in(*command)
+        assert refused.status == 6
+        assert f"YouTube shows no video {VIDEO} to account 'default'." in refused.err
+        assert "--yes" in refused.err
+        rehearsed = type_in(*command, "--dry-run")
+        assert (rehearsed.status, f"no video {VIDEO}" in rehearsed.err) == (0, True)
+        assert archive.stage("1") == "finalizing"
+        assert type_in(*command, "--yes").status == 0
+        assert archive.stage("1") == "verifying"
+
     def test_not_uploaded(self, archive: Archive, type_in: Type) -> None:
         archive.add("1", "finalizing", problem="who knows")
         ran = type_in("resolve", "1", "--not-uploaded")
@@ -363,7 +383,7 @@ class TestShow:
             "  next       YouTube is asked whether it has the video",
         ]
         assert "  type       vodtender resolve 1 --uploaded VIDEO" in ran.lines
-        assert "look for vodtender:1 in descriptions" in ran.out
+        assert "its description will say vodtender:1" in ran.out
         assert f"{operator()}: vodtender retry (impatience)" in ran.out
 
     def test_one_document(self, archive: Archive, type_in: Type) -> None:

@@ -176,6 +176,18 @@ class TestNotUploaded:
         not_uploaded(archive)
         assert archive.is_queued_for("1") == "downloads"
 
+    @pytest.mark.parametrize("stage", ["verifying", "downloaded", "uploading"])
+    def test_a_video_that_youtube_no_longer_shows_counts_no_more(
+        self, archive: Archive, stage: str
+    ) -> None:
+        archive.add("1", stage, video_id=VIDEO, missing_since=datetime(2026, 1, 1, tzinfo=UTC))
+        archive.open_session("1", video_id=VIDEO, session_uri=None)
+        not_uploaded(archive)
+        vod = archive.get("1")
+        assert (vod.stage, vod.video_id, vod.youtube_url) == ("downloaded", None, None)
+        assert vod.missing_since is None
+        assert archive.sessions("1") == []
+
     def test_parts_that_are_on_youtube_stay(self, archive: Archive) -> None:
         archive.add("1", "finalizing", **UNCERTAIN)
         archive.open_session("1", part=1, parts=2, video_id=OTHER, session_uri=None)
@@ -213,7 +225,7 @@ class TestNotUploaded:
         ("stage", "message", "hint"),
         [
             ("published", "YouTube has confirmed that", "vodtender reprocess 1"),
-            ("verifying", "YouTube is being asked", "vodtender resolve 1 --uploaded ID"),
+            ("verifying", "being asked whether it is processed", "resolve 1 --uploaded ID"),
             ("skipped", "was skipped: no", "vodtender reprocess 1"),
             ("failed", "there is no upload to settle: no", "vodtender retry 1"),
         ],

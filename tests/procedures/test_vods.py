@@ -157,7 +157,7 @@ class TestShow:
             "marker": "vodtender:1",
             "video_id": None,
             "session_open": True,
-            "sent_bytes": 400,
+            "may_be_complete": False,
             "size_bytes": 1000,
             "opened_at": BEGAN,
         }

@@ -51,6 +51,8 @@ class Video:
     list_calls_missed: int = 0
     deleted: bool = False
     path: Path | None = None
+    duration_seconds: int = 0
+    """What YouTube says; 0 is what it says until it has processed the video."""
 
     @property
     def title(self) -> str:
@@ -131,7 +133,7 @@ def resource(video: Video, parts: set[str]) -> dict[str, Any]:
         "status": status,
         "processingDetails": {"processingStatus": processing},
         "fileDetails": {"fileSize": str(video.size_bytes)},
-        "contentDetails": {"duration": "PT0S", "definition": "sd"},
+        "contentDetails": {"duration": f"PT{video.duration_seconds}S", "definition": "sd"},
         "recordingDetails": video.metadata.get("recordingDetails", {}),
     }
     shown = {name: value for name, value in whole.items() if name in parts}

@@ -90,8 +90,11 @@ def _upload(upload: Upload) -> str:
     begun = f"account {upload.account}, begun {moment(upload.opened_at)}"
     if upload.video_id is not None:
         return f"{part}video {upload.video_id}, {begun}"
-    sent = f"{size(upload.sent_bytes)} of {size(upload.size_bytes)} sent"
-    return f"{part}session open, {sent}, {begun}; look for {upload.marker} in descriptions"
+    how = "may be complete" if upload.sent_bytes >= upload.size_bytes else "not complete"
+    return (
+        f"{part}session open, {how}, {size(upload.size_bytes)}, {begun};"
+        f" its description will say {upload.marker}"
+    )
 
 
 def _progress(moving: Transfer) -> str:

@@ -94,6 +94,14 @@ def is_uploaded(vod: Vod, video_id: str, now: datetime) -> Verdict:
     return Verdict(True)
 
 
+def is_other_length(vod_seconds: float, video_seconds: float | None) -> bool:
+    """Whether a video cannot well be the VOD's. One whose length YouTube does not know yet
+    can be."""
+    if not vod_seconds or not video_seconds:
+        return False
+    return abs(vod_seconds - video_seconds) > max(60.0, vod_seconds * 0.02)
+
+
 def is_not_uploaded(vod: Vod, *, session_open: bool, now: datetime) -> Verdict:
     """The operator says that it is not on YouTube: its upload begins anew.
 
@@ -107,19 +115,20 @@ def is_not_uploaded(vod: Vod, *, session_open: bool, now: datetime) -> Verdict:
             hint=f"if it was deleted there since: vodtender reprocess {vod_id}",
             code="confirmed",
         )
-    if vod.stage is Stage.VERIFYING:
+    if vod.stage is Stage.VERIFYING and vod.missing_since is None:
         raise Refused(
             f"VOD {vod_id} is on YouTube as {vod.youtube_url}, and YouTube is being asked whether "
-            "it is processed. If it is not there, the VOD fails within the hour "
-            "(UPLOAD_ABSENCE_WAIT) and can be retried then.",
-            hint=f"if it is another video: vodtender resolve {vod_id} --uploaded ID",
+            "it is processed.",
+            hint=f"if it is another video: vodtender resolve {vod_id} --uploaded ID\n"
+            f"once YouTube no longer shows it: vodtender resolve {vod_id} --not-uploaded",
             code="verifying",
         )
     if vod.stage is Stage.SKIPPED:
         raise _skipped(vod)
     if vod.stage is Stage.UPLOADING and vod.is_in_work(now):
         raise _being_sent(vod)
-    if vod.stage is Stage.FINALIZING or (session_open and not vod.stage.wants_download):
+    is_on_disk = not vod.stage.wants_download
+    if vod.stage is Stage.FINALIZING or (is_on_disk and (session_open or vod.video_id)):
         return Verdict(True, "YouTube is looked through once more before anything is sent")
     if vod.stage is Stage.FAILED:
         raise Refused(

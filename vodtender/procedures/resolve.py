@@ -3,16 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from vodtender.config.settings import Settings
+from vodtender.errors import DatabaseUnavailable, VodtenderError
 from vodtender.model import intervention
 from vodtender.model.reference import WATCH_URL
 from vodtender.model.vod import Stage, Vod
 from vodtender.procedures.change import Change
-from vodtender.procedures.vod_change import change_one
+from vodtender.procedures.vod_change import change_one, unknown
 from vodtender.store import uploads, vods
 from vodtender.store.claims import clock
 from vodtender.store.database import Connection, Database
 from vodtender.store.uploads import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What YouTube says of a video: why to doubt that it is the VOD's, or why it could not be
+    asked. Both empty: it may well be."""
+
+    doubt: str = ""
+    unasked: str = ""
+
+
+def look_at(database: Database, settings: Settings, vod_id: str, video_id: str) -> Look:
+    """Asks YouTube about a video before it is taken for the VOD's: once YouTube has processed
+    it, the VOD's file may go, and a wrong id would cost the only copy.
+
+    Raises:
+        NotFound: there is no such VOD.
+        Refused: it makes no sense for this VOD.
+    """
+    from vodtender.pipeline.accounts import Accounts
+
+    with database.transaction() as connection:
+        vod = vods.get(connection, vod_id)
+        if vod is None:
+            raise unknown(vod_id)
+        if not intervention.is_uploaded(vod, video_id, clock(connection)).acts:
+            return Look()
+    account = settings.youtube_account(vod.channel)
+    try:
+        status = Accounts(settings, database).youtube(account).video_status(video_id)
+    except DatabaseUnavailable:
+        raise
+    except VodtenderError as error:
+        return Look(unasked=error.message)
+    if status is None:
+        return Look(f"YouTube shows no video {video_id} to account {account!r}.")
+    if status.is_refused:
+        why = status.why_refused or status.upload_status
+        return Look(f"YouTube does not accept the video {video_id} ({why}).")
+    seconds = vod.file_seconds or float(vod.duration_seconds or 0)
+    if intervention.is_other_length(seconds, status.duration_seconds):
+        return Look(
+            f"The video {video_id} plays for {status.duration_seconds:.0f} s, the VOD for"
+            f" {seconds:.0f} s."
+        )
+    return Look()
 
 
 def uploaded(
@@ -70,13 +119,13 @@ def not_uploaded(
 
     def step(connection: Connection, vod: Vod) -> str:
         known = uploads.of_vod(connection, vod.id)
-        open_parts = _open(known)
         verdict = intervention.is_not_uploaded(
-            vod, session_open=bool(open_parts), now=clock(connection)
+            vod, session_open=bool(_open(known)), now=clock(connection)
         )
         if verdict.acts:
-            for upload in open_parts:
-                uploads.forget(connection, vod.id, upload.part)
+            for upload in known:
+                if upload.video_id in (None, vod.video_id):
+                    uploads.forget(connection, vod.id, upload.part)
             vods.upload_anew(connection, vod)
         return verdict.says
 

@@ -198,7 +198,7 @@ def _uploads(known: Sequence[Upload]) -> list[dict[str, Any]]:
             "marker": one.marker,
             "video_id": one.video_id,
             "session_open": one.session_uri is not None,
-            "sent_bytes": one.sent_bytes,
+            "may_be_complete": one.video_id is None and one.sent_bytes >= one.size_bytes,
             "size_bytes": one.size_bytes,
             "opened_at": one.opened_at,
         }
