@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from tests.pipeline import logins
 from tests.pipeline.logins import Clock, Desk
@@ -16,7 +18,7 @@ from vodtender.model.tokens import ClientCredentials, Tokens
 from vodtender.pipeline.oauth_services import SERVICES
 from vodtender.procedures import login, permission
 from vodtender.procedures.login import Login
-from vodtender.store.database import Database
+from vodtender.store.database import CHANNEL, Database
 
 YOUTUBE = SERVICES["youtube"]
 NOWHERE = "postgresql://vod@127.0.0.1:1/vod"
@@ -61,6 +63,13 @@ def test_what_was_given_is_stored_when_the_database_is_back(desk: Desk) -> None:
     assert len(person.waits) == 3
     assert len(person.told) == 1
     assert "kept until the database is back" in person.told[0]
+
+
+def test_the_daemons_hear_of_it(desk: Desk) -> None:
+    with psycopg.connect(desk.dsn, autocommit=True) as listener:
+        listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+        keep(desk, desk.database, Person(Clock()))
+        assert list(listener.notifies(timeout=10, stop_after=1))
 
 
 def test_it_is_given_up_in_the_end(desk: Desk) -> None:

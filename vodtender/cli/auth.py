@@ -92,7 +92,7 @@ def login(
 def import_(
     ctx: typer.Context,
     what: Importable,
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="- is standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file; - is standard input.")],
     *,
     account: Annotated[
         str | None,
@@ -107,7 +107,7 @@ def import_(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take over a login made elsewhere, or a browser's cookies for Twitch.
+    """Take over a login or cookies from a file.
 
     youtube, twitch: JSON with a refresh_token, perhaps with client_id and client_secret (also
     Google's authorized_user file); it is renewed once to prove it. cookies: a cookies.txt; it
@@ -129,9 +129,10 @@ def import_(
 
 @app.command()
 def status(ctx: typer.Context, *, as_json: AsJson = False) -> int:
-    """Show who is logged in, what they may do, until when, and what is wrong.
+    """Show who is logged in, and what is wrong.
 
-    No service is asked. Exits with 4 if something needs a person.
+    Whose logins, what they may do and until when, the age of the cookies, encryption. No
+    service is asked. Exits with 4 if something needs a person.
     """
     from vodtender.procedures import login_status
 
@@ -249,11 +250,12 @@ def rekey(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Encrypt all stored logins and upload sessions with ENCRYPTION_KEY.
+    """Store all logins under another ENCRYPTION_KEY.
 
-    To change the key, set ENCRYPTION_KEY to the new one and OLD_ENCRYPTION_KEY to the old one,
-    restart the daemons, type this, and unset OLD_ENCRYPTION_KEY. To store them readable again,
-    set OLD_ENCRYPTION_KEY only. All are changed at once or none.
+    Upload sessions that are under way, too. To change the key, set ENCRYPTION_KEY to the new
+    one and OLD_ENCRYPTION_KEY to the old one, restart the daemons, type this, and unset
+    OLD_ENCRYPTION_KEY. To store them readable again, set OLD_ENCRYPTION_KEY only. All are
+    changed at once or none.
     """
     from vodtender.cli.confirm import confirm
     from vodtender.procedures import rekey as procedure
