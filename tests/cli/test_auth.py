@@ -18,6 +18,7 @@ import pytest
 
 from tests.archive import Archive
 from tests.cli.commands import Ran, Type
+from tests.pipeline.waiting import WAITS_FOR_LOCK, wait_for_backends
 from tests.sandbox.accounts import SCOPE_UPLOAD, SCOPE_YOUTUBE
 from tests.sandbox.world import World
 from vodtender.clients import http
@@ -536,6 +537,22 @@ def test_refresh_of_several_is_partly_done(desk: Desk) -> None:
     assert "youtube account bob" in ran.err
     assert desk.type("refresh", "--account", "bob").status == 4
     assert desk.type("refresh", "--account", "default").status == 0
+
+
+def test_two_processes_that_renew_at_once_ask_google_once(desk: Desk) -> None:
+    desk.world.google.rotate_refresh_tokens = True
+    desk.import_youtube()
+    asked = desk.world.record.count(host="oauth2.googleapis.com", path="/token")
+    gate = desk.world.faults.hold_answer(host="oauth2.googleapis.com", path="/token")
+    with desk.in_a_shell("refresh") as first:
+        gate.wait_reached(20)
+        with desk.in_a_shell("refresh") as second:
+            wait_for_backends(desk.archive.dsn, WAITS_FOR_LOCK)
+            gate.release()
+            assert [ended(first).status, ended(second).status] == [0, 0]
+    assert desk.world.record.count(host="oauth2.googleapis.com", path="/token") == asked + 1
+    assert [line["action"] for line in desk.audit()] == ["auth import", "auth refresh"]
+    assert desk.type("refresh").status == 0
 
 
 def test_refresh_with_nobody_there(desk: Desk) -> None:

@@ -22,7 +22,7 @@ from vodtender.errors import CredentialsMissing
 from vodtender.model.tokens import ClientCredentials
 from vodtender.pipeline.token_box import TokenBox
 from vodtender.procedures.rekey import Rekeyed, rekey
-from vodtender.store import audit
+from vodtender.store import audit, workers
 
 NEW = bytes(32)
 URI = "https://www.googleapis.com/upload/youtube/v3/videos?upload_id=AEnB2UpQ"
@@ -163,6 +163,24 @@ def test_what_such_a_daemon_still_stores_is_taken_along_the_next_time(desk: Desk
     done = change_key(desk)
     assert [change.changed for change in done.changes] == [False, True]
     assert session(desk, encryption_key=NEW) == URI
+
+
+def test_daemons_that_may_not_know_the_new_key_are_named(desk: Desk) -> None:
+    with desk.database.transaction() as connection:
+        for name in ("running", "gone"):
+            workers.register(
+                connection,
+                worker_id=name,
+                host="here",
+                pid=1,
+                version="1",
+                directory_id="d",
+                directory="/d",
+            )
+        connection.execute(
+            "UPDATE workers SET heartbeat_at = now() - interval '1 hour' WHERE worker_id = 'gone'"
+        )
+    assert change_key(desk).workers == ("running",)
 
 
 def test_killed_in_the_middle_it_has_done_nothing(desk: Desk) -> None:
