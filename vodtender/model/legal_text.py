@@ -15,7 +15,7 @@ _VISIBLE_FORMAT = {_JOINER, "\u200c"}
 
 
 def printable(text: str) -> str:
-    """Without `<`, `>`, control characters, lone surrogates, unassigned code points and
+    """Without `<`, `>`, control characters, lone surrogates, noncharacters and
     characters that only redirect the reading direction. Line breaks stay, as `\\n`."""
     unified = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
     return "".join(_kept(character) for character in unified)
@@ -34,7 +34,11 @@ def _is_meddling(character: str) -> bool:
     category = unicodedata.category(character)
     if category == "Cf":
         return character not in _VISIBLE_FORMAT and not _is_tag(character)
-    return category == "Cs" or (category == "Cn" and ord(character) & 0xFFFE == 0xFFFE)
+    return category == "Cs" or _is_noncharacter(ord(character))
+
+
+def _is_noncharacter(code: int) -> bool:
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def one_line(text: str) -> str:

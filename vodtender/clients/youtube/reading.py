@@ -9,6 +9,8 @@ from typing import Any
 from vodtender.errors import AuthExpired
 from vodtender.model.youtube_answers import Channel, VideoStatus
 
+VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
 
 def channel_of(answer: dict[str, Any]) -> Channel:
     for item in items_of(answer):
@@ -48,7 +50,8 @@ def status_of(video_id: str, item: dict[str, Any]) -> VideoStatus:
 def video_of(item: dict[str, Any]) -> str | None:
     """The id of the video that an item of a playlist stands for."""
     resource = as_object(item.get("snippet")).get("resourceId")
-    return text_of(resource, "videoId") or text_of(item.get("contentDetails"), "videoId")
+    found = text_of(resource, "videoId") or text_of(item.get("contentDetails"), "videoId")
+    return found if found and VIDEO_ID.fullmatch(found) else None
 
 
 def items_of(answer: dict[str, Any]) -> list[dict[str, Any]]:

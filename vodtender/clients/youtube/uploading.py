@@ -19,6 +19,7 @@ from googleapiclient.http import HttpRequest
 
 from vodtender.clients import http
 from vodtender.clients.youtube.media import FileStream, FileUpload, Throttle, WatchedFile
+from vodtender.clients.youtube.reading import VIDEO_ID
 from vodtender.clients.youtube.refusals import reasons, refusal
 from vodtender.clients.youtube.transport import Transport
 from vodtender.errors import Rejected, Stopped, Transient, Uncertain, VodtenderError
@@ -29,7 +30,6 @@ CHUNK_UNIT_BYTES = 256 * 1024
 """Every chunk but the last must be a multiple of this."""
 
 _RANGE = re.compile(r"(?:bytes[= ])?0-(\d{1,18})", re.ASCII | re.IGNORECASE)
-_VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _STALLED_CHUNKS = 3
 _INCOMPLETE = 308
 _GONE = (404, 410)
@@ -278,6 +278,6 @@ def _video_id(content: bytes, what: str) -> str:
 
 def _id_of(resource: object, what: str) -> str:
     video_id = resource.get("id") if isinstance(resource, dict) else None
-    if not isinstance(video_id, str) or not _VIDEO_ID.fullmatch(video_id):
+    if not isinstance(video_id, str) or not VIDEO_ID.fullmatch(video_id):
         raise _lost(f"{what}: the answer names no video", "garbled")
     return video_id

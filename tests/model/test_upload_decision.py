@@ -1,0 +1,258 @@
+"""What follows from an upload's outcome. The rule above all: a session is given up only when it
+certainly has not become a video."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from vodtender.errors import (
+    Answer,
+    AuthExpired,
+    CredentialsMissing,
+    Locked,
+    RateLimited,
+    Rejected,
+    Stopped,
+    Transient,
+    Uncertain,
+    VodtenderError,
+)
+from vodtender.model.backoff import Backoff
+from vodtender.model.decision import Change, Policy, Signal, after
+from vodtender.model.outcome import (
+    Absent,
+    Failed,
+    FileGone,
+    Held,
+    Interrupted,
+    OnYouTube,
+    Outcome,
+    Processed,
+    Processing,
+    Refused,
+    Unfinished,
+    Vanished,
+)
+from vodtender.model.vod import Stage, Vod, Waiting
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+BACKOFF = Backoff(5, timedelta(seconds=2), timedelta(minutes=10))
+POLICY = Policy(download=BACKOFF, upload=BACKOFF, absence_wait=HOUR)
+UPLOADING = (Stage.DOWNLOADED, Stage.UPLOADING, Stage.FINALIZING, Stage.VERIFYING)
+ERRORS: tuple[VodtenderError, ...] = (
+    Transient("internal error", code="internal"),
+    Transient("503", code="server_error"),
+    Transient("away", code="unreachable"),
+    RateLimited("slower", until=NOW + timedelta(seconds=30)),
+    RateLimited("quota", until=NOW + HOUR, code="quota"),
+    AuthExpired("revoked"),
+    CredentialsMissing("another key"),
+    Locked("busy", code="work_directory_busy"),
+    VodtenderError("no room", code="no_room"),
+    Stopped("asked to"),
+    Uncertain("who knows"),
+    Rejected("refused", code="invalid_title"),
+)
+
+
+def vod(stage: Stage = Stage.UPLOADING, **more: object) -> Vod:
+    known: dict[str, object] = dict.fromkeys(Vod.__dataclass_fields__)
+    known |= {
+        "id": 1,
+        "twitch_vod_id": "1001",
+        "channel": "alice",
+        "title": "A stream",
+        "stage": stage,
+        "gaps": (),
+        "download_attempts": 0,
+        "upload_attempts": 0,
+        "recheck": False,
+        "downloaded_path": "/data/x.mp4",
+        "created_at": NOW,
+        "priority": 0,
+        "claim": 1,
+        **more,
+    }
+    return Vod(**known)  # type: ignore[arg-type]
+
+
+def decided(of: Vod, outcome: Outcome, now: datetime = NOW) -> Change:
+    return after(of, outcome, POLICY, now, jitter=0.0)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
+@pytest.mark.parametrize("stage", UPLOADING)
+def test_no_failure_gives_up_a_session_unless_it_is_known_to_be_over(
+    stage: Stage, error: VodtenderError
+) -> None:
+    change = decided(vod(stage), Failed(error))
+    assert not change.forget_session
+    assert change.forget_videos == ()
+    if not isinstance(error, Rejected):
+        assert change.standing.stage in (stage, Stage.FINALIZING)
+
+
+def test_a_session_that_is_over_makes_the_upload_begin_anew() -> None:
+    error = Transient("gone", code="session_gone")
+    change = decided(vod(), Failed(error, session_over=True))
+    assert (change.standing.stage, change.forget_session) == (Stage.DOWNLOADED, True)
+    assert change.standing.waiting_for is Waiting.BACKOFF
+
+
+@pytest.mark.parametrize("stage", [Stage.DOWNLOADED, Stage.UPLOADING, Stage.FINALIZING])
+def test_uncertain_waits_in_finalizing_and_asks_more_and_more_rarely(stage: Stage) -> None:
+    of = vod(stage)
+    pauses = []
+    for _ in range(7):
+        change = decided(of, Failed(Uncertain("who knows")))
+        standing = change.standing
+        assert standing.stage is Stage.FINALIZING
+        assert standing.uncertain_since == NOW
+        assert standing.next_try_at is not None
+        pauses.append(standing.next_try_at - NOW)
+        of = replace(
+            of, stage=standing.stage, upload_attempts=standing.upload_attempts, uncertain_since=NOW
+        )
+    assert pauses[0] == timedelta(seconds=5)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > timedelta(minutes=10)
+
+
+def test_absence_means_something_only_after_the_wait() -> None:
+    first = decided(vod(Stage.FINALIZING), Absent())
+    assert (first.standing.stage, first.forget_session) == (Stage.FINALIZING, False)
+    assert first.standing.uncertain_since == NOW
+    waiting = vod(Stage.FINALIZING, uncertain_since=NOW)
+    almost = decided(waiting, Absent(), NOW + HOUR - timedelta(seconds=1))
+    assert almost.standing.stage is Stage.FINALIZING
+    assert almost.standing.next_try_at == NOW + HOUR
+    over = decided(waiting, Absent(), NOW + HOUR)
+    assert (over.standing.stage, over.forget_session) == (Stage.DOWNLOADED, True)
+    assert over.standing.uncertain_since is None
+
+
+def test_drain_waits_for_the_first_looks_only() -> None:
+    waiting = vod(Stage.FINALIZING, uncertain_since=NOW)
+    soon = decided(waiting, Absent(), NOW + timedelta(seconds=30)).standing.waiting_for
+    late = decided(waiting, Absent(), NOW + timedelta(minutes=2)).standing.waiting_for
+    assert soon is not None
+    assert soon.is_short
+    assert late is not None
+    assert not late.is_short
+
+
+def test_a_session_that_is_open_goes_on() -> None:
+    change = decided(vod(Stage.FINALIZING, uncertain_since=NOW), Unfinished())
+    assert (change.standing.stage, change.standing.uncertain_since) == (Stage.UPLOADING, None)
+    assert not change.forget_session
+
+
+def test_progress_starts_the_count_of_tries_anew() -> None:
+    of = vod(upload_attempts=9)
+    stuck = decided(of, Failed(Transient("503")))
+    moved = decided(of, Failed(Transient("503"), progressed=True))
+    assert stuck.standing.waiting_for is Waiting.COOLDOWN
+    assert (moved.standing.waiting_for, moved.standing.upload_attempts) == (Waiting.BACKOFF, 1)
+    assert moved.signal is Signal.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "signal"),
+    [
+        (Transient("503"), Waiting.BACKOFF, Signal.FAILURE),
+        (RateLimited("x", until=NOW + timedelta(seconds=30)), Waiting.BACKOFF, Signal.NOTHING),
+        (RateLimited("quota", until=NOW + HOUR, code="quota"), Waiting.QUOTA, Signal.NOTHING),
+        (AuthExpired("revoked"), Waiting.LOGIN, Signal.NOTHING),
+        (CredentialsMissing("nobody"), Waiting.LOGIN, Signal.NOTHING),
+        (VodtenderError("no room", code="no_room"), Waiting.COOLDOWN, Signal.NOTHING),
+    ],
+)
+def test_what_it_waits_for_and_what_the_breaker_learns(
+    error: Answer, reason: Waiting, signal: Signal
+) -> None:
+    change = decided(vod(), Failed(error))
+    assert (change.standing.waiting_for, change.signal) == (reason, signal)
+
+
+def test_a_refusal_ends_it_and_names_the_command() -> None:
+    error = Rejected("no", hint="correct it, then: vodtender retry VOD", code="invalid_title")
+    change = decided(vod(Stage.DOWNLOADED), Failed(error))
+    assert (change.standing.stage, change.standing.problem_code) == (Stage.FAILED, "invalid_title")
+    assert change.standing.problem == "no. correct it, then: vodtender retry 1001"
+
+
+@pytest.mark.parametrize("stage", [Stage.DOWNLOADED, Stage.UPLOADING])
+def test_a_file_that_is_gone_is_fetched_again_after_asking_youtube(stage: Stage) -> None:
+    change = decided(vod(stage), FileGone("its file was deleted"))
+    assert (change.standing.stage, change.standing.recheck) == (Stage.QUEUED, True)
+    assert change.forget_file
+    assert not change.forget_session
+
+
+def test_a_file_that_is_gone_does_not_matter_once_youtube_has_the_video() -> None:
+    change = decided(vod(Stage.DOWNLOADED, video_id="v"), FileGone("its file was deleted"))
+    assert (change.standing.stage, change.standing.video_id) == (Stage.VERIFYING, "v")
+
+
+def test_a_file_that_changed_on_the_way_takes_its_session_along() -> None:
+    error = Rejected("changed", code="file_changed")
+    change = decided(vod(), Failed(error, session_over=True))
+    assert (change.standing.stage, change.forget_session) == (Stage.QUEUED, True)
+
+
+def test_what_is_on_youtube_is_verified() -> None:
+    change = decided(vod(upload_attempts=3, uncertain_since=NOW), OnYouTube("v"))
+    standing = change.standing
+    assert (standing.stage, standing.video_id) == (Stage.VERIFYING, "v")
+    assert (standing.upload_attempts, standing.uncertain_since) == (0, None)
+    assert standing.waiting_for is Waiting.PROCESSING
+    assert change.signal is Signal.SUCCESS
+
+
+def test_processed_is_the_end() -> None:
+    standing = decided(vod(Stage.VERIFYING, video_id="v"), Processed()).standing
+    assert (standing.stage, standing.next_try_at, standing.problem) == (
+        Stage.PUBLISHED,
+        None,
+        None,
+    )
+
+
+def test_a_refused_video_is_forgotten_and_no_other() -> None:
+    change = decided(vod(Stage.VERIFYING, video_id="v"), Refused(("w",), "duplicate"))
+    assert (change.standing.stage, change.standing.video_id) == (Stage.FAILED, None)
+    assert change.forget_videos == ("w",)
+    assert change.standing.problem == "YouTube does not accept the video w: duplicate"
+
+
+def test_however_long_it_was_processed_one_missing_answer_is_nothing() -> None:
+    change = decided(vod(Stage.VERIFYING, video_id="v", upload_attempts=99), Vanished(("v",)))
+    assert (change.standing.stage, change.standing.video_id) == (Stage.VERIFYING, "v")
+    assert change.standing.missing_since == NOW
+
+
+def test_seen_again_it_is_missing_no_more() -> None:
+    change = decided(vod(Stage.VERIFYING, video_id="v", missing_since=NOW), Processing())
+    assert change.standing.missing_since is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "then"),
+    [(Stage.VERIFYING, Stage.FAILED), (Stage.DOWNLOADED, Stage.DOWNLOADED)],
+)
+def test_what_stays_away_was_deleted(stage: Stage, then: Stage) -> None:
+    of = vod(stage, video_id="v", missing_since=NOW)
+    change = decided(of, Vanished(("v",)), NOW + HOUR)
+    assert (change.standing.stage, change.standing.video_id) == (then, None)
+    assert change.forget_videos == ("v",)
+
+
+@pytest.mark.parametrize("stage", UPLOADING)
+def test_what_was_not_tried_stays_where_it_is(stage: Stage) -> None:
+    held = decided(vod(stage), Held("the quota", "quota", NOW + HOUR, Waiting.QUOTA))
+    assert (held.standing.stage, held.standing.next_try_at) == (stage, NOW + HOUR)
+    assert decided(vod(stage), Interrupted()).standing.stage is stage
