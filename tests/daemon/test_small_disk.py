@@ -46,7 +46,7 @@ def test_vods_of_25_mb_drain_through_60_mb(
     assert imported.returncode == 0, imported.stderr
     done = command("run", "--drain", environ=environ, directory=tmp_path, timeout_seconds=120)
     assert done.returncode == 0, done.stderr
-    assert len(world.youtube.videos) == 3
+    assert len(world.youtube.videos) == 3, done.stderr
     assert "waits for room" in done.stderr
     tries = done.stderr.count("download started")
     assert tries <= 3 * 3, "it must not try again and again while there is no room"

@@ -40,7 +40,7 @@ class Chores:
                 place.worker_id,
                 disk_free_bytes=room.free_bytes,
                 disk_total_bytes=room.total_bytes,
-                downloads_paused=place.room.why_none(),
+                downloads_paused=place.room.why_some_wait(),
             )
             if draining is None:
                 registration.enter(connection, place)

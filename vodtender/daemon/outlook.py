@@ -38,6 +38,7 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
             worker_id=place.worker_id,
             directory_id=place.directory.id,
             channels=channels,
+            too_large=tuple(place.room.too_large_now()),
         )
     if found.in_hand:
         return Verdict.BUSY
@@ -47,6 +48,6 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
         return Verdict.BUSY
     if patient and found.short_waits:
         return Verdict.BUSY
-    if found.downloads and not paused:
-        return Verdict.NO_ROOM if place.room.why_none() else Verdict.BUSY
-    return Verdict.DONE
+    if paused or not (found.downloads or found.too_large):
+        return Verdict.DONE
+    return Verdict.BUSY if found.downloads and not place.room.why_none() else Verdict.NO_ROOM

@@ -210,7 +210,7 @@ class _Service:
             self._gate.database_failed(error)
             return False
         if verdict is Verdict.NO_ROOM:
-            _log.warning("downloads are left", why=self._place.room.why_none())
+            _log.warning("downloads are left", why=self._place.room.why_some_wait())
         return verdict is not Verdict.BUSY
 
     def _join(self) -> None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from vodtender.clients.ytdlp.workdir import SEGMENT_PATTERN
 from vodtender.errors import SettingsError
 from vodtender.model.slug import file_name
 from vodtender.model.vod import Vod
@@ -63,6 +64,14 @@ class DataDirectory:
             )
         except FileNotFoundError:
             return
+
+    def kept_bytes(self, twitch_vod_id: str) -> int:
+        """How much of a VOD the next try need not fetch again."""
+        try:
+            segments = self.work(twitch_vod_id).glob(SEGMENT_PATTERN)
+            return sum(path.stat().st_size for path in segments)
+        except OSError:
+            return 0
 
     def room(self) -> Room:
         """The disk's free and total bytes, as an ordinary user has them."""

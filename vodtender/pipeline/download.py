@@ -15,7 +15,7 @@ from vodtender.clients.ytdlp.process import (
     StillRecording,
     fetch,
 )
-from vodtender.clients.ytdlp.workdir import SEGMENT_PATTERN, discard
+from vodtender.clients.ytdlp.workdir import discard
 from vodtender.errors import Locked, Rejected, VodtenderError
 from vodtender.model.outcome import (
     Adopted,
@@ -35,6 +35,8 @@ from vodtender.pipeline.workplace import Workplace
 from vodtender.store import claims, vods
 from vodtender.store.claims import Progress
 
+_COPIES = 2
+"""While a file is put together its segments are there, too."""
 _log = log.get("download")
 
 
@@ -58,7 +60,7 @@ def download(place: Workplace, hold: Hold) -> Result:
         return Result(_failed(place, hold.vod, error, watch))
     if isinstance(fetched, StillRecording):
         return Result(Recording())
-    place.room.fitted(hold.vod.twitch_vod_id)
+    place.room.fitted(hold.vod)
     _learn_names(place, hold, fetched)
     metrics.downloads_succeeded.inc()
     metrics.download_seconds.observe(time.monotonic() - began)
@@ -125,8 +127,7 @@ def _failed(place: Workplace, vod: Vod, error: VodtenderError, watch: _Watch) ->
         return Missing(error.message, confirmed=place.is_gone(vod.twitch_vod_id))
     if error.code == "disk_full":
         estimated = watch.last.bytes_estimated if watch.last else None
-        there = _kept_bytes(place.directory.work(vod.twitch_vod_id))
-        place.room.did_not_fit(vod.twitch_vod_id, max(0, 2 * (estimated or 0) - there))
+        place.room.did_not_fit(vod, _COPIES * (estimated or 0))
         _log.warning("the disk is full; the VOD waits for room", vod=vod.twitch_vod_id)
         make_room(place, vod.twitch_vod_id)
     elif not isinstance(error, Locked) and error.code not in ("stopped", "work_directory_busy"):
@@ -197,11 +198,3 @@ def _child_says(vod: Vod, level: str, text: str) -> None:
     speaker = log.get("yt-dlp").bind(vod=vod.twitch_vod_id)
     say = {"debug": speaker.debug, "warning": speaker.warning, "error": speaker.error}
     say.get(level, speaker.info)(f"yt-dlp: {text}")
-
-
-def _kept_bytes(directory: Path) -> int:
-    """What the next try need not fetch again: whole segments, and nothing half made of them."""
-    try:
-        return sum(path.stat().st_size for path in directory.glob(SEGMENT_PATTERN))
-    except OSError:
-        return 0

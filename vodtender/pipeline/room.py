@@ -6,21 +6,22 @@ import threading
 from dataclasses import dataclass, field
 
 from vodtender.model.disk import reserve_bytes
+from vodtender.model.vod import Vod
 from vodtender.pipeline.directory import DataDirectory
 
 
 @dataclass(slots=True)
 class DownloadRoom:
-    """Downloads wait while the disk has less free than the reserve and what is needed.
+    """No download begins while the disk has less free than the reserve.
 
-    What a VOD needs is known once part of it is there; one that did not fit is remembered
-    until there is room for it.
+    What a VOD needs is known once part of it is there. One that did not fit waits until there
+    is room for the rest of it, and lets smaller ones go before it meanwhile.
     """
 
     directory: DataDirectory
     wanted_reserve_bytes: int | None
     """None: as much as suits the disk."""
-    _needed: dict[str, int] = field(default_factory=dict)
+    _needed: dict[int, tuple[str, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -28,28 +29,46 @@ class DownloadRoom:
         """What downloads leave free."""
         return reserve_bytes(self.wanted_reserve_bytes, self.directory.room().total_bytes)
 
-    def did_not_fit(self, twitch_vod_id: str, still_needed_bytes: int) -> None:
-        """A download ran out of room and wants so much more than there was to go on."""
+    def did_not_fit(self, vod: Vod, needed_bytes: int) -> None:
+        """A VOD's download ran out of room; it needs so much in all, what is kept included."""
         with self._lock:
-            self._needed[twitch_vod_id] = still_needed_bytes
+            self._needed[vod.id] = (vod.twitch_vod_id, needed_bytes)
 
-    def fitted(self, twitch_vod_id: str) -> None:
-        """It is there, or not wanted any more."""
+    def fitted(self, vod: Vod) -> None:
+        """It is there."""
         with self._lock:
-            self._needed.pop(twitch_vod_id, None)
+            self._needed.pop(vod.id, None)
+
+    def too_large_now(self) -> dict[int, int]:
+        """The VODs that did not fit and for which there still is no room: how many bytes more
+        they need than there are, by their rows."""
+        room = self.directory.room().free_bytes - self.reserve_bytes
+        with self._lock:
+            needed = dict(self._needed)
+        wanting = {
+            row_id: needed_bytes - self.directory.kept_bytes(twitch_vod_id) - room
+            for row_id, (twitch_vod_id, needed_bytes) in needed.items()
+        }
+        return {row_id: size_bytes for row_id, size_bytes in wanting.items() if size_bytes > 0}
 
     def why_none(self) -> str | None:
-        """Why no download is to be started now; None: there is room."""
-        with self._lock:
-            smallest = min(self._needed.values(), default=0)
+        """Why no download is begun now; None: there is room for some."""
         free, reserve = self.directory.room().free_bytes, self.reserve_bytes
-        wanted = reserve + smallest
-        if free >= wanted:
+        if free >= reserve:
             return None
         return (
             f"the disk of {self.directory.root} has {_mb(free)} free; downloads wait until there"
-            f" are {_mb(wanted)} (DISK_RESERVE {_mb(reserve)}"
-            + (f" and {_mb(smallest)} for the next VOD)" if smallest else ")")
+            f" are {_mb(reserve)} (DISK_RESERVE)"
+        )
+
+    def why_some_wait(self) -> str | None:
+        """The same, or why some VODs are passed over."""
+        too_large = self.too_large_now()
+        if not too_large:
+            return self.why_none()
+        return self.why_none() or (
+            f"the disk of {self.directory.root} has too little room for {len(too_large)} of the"
+            f" next VODs; the smallest wants {_mb(min(too_large.values()))} more"
         )
 
 

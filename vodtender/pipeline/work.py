@@ -210,6 +210,8 @@ def _claim(
     channels: Sequence[str],
     avoiding: Sequence[int] = (),
 ) -> Vod | None:
+    if lane.direction == "download":
+        avoiding = [*avoiding, *place.room.too_large_now()]
     return claims.take(
         connection,
         lane.stages,

@@ -177,9 +177,10 @@ def is_any_left(
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What there is to do, now or soon."""
+    """What there is to do, now or soon. `too_large`: only downloads for want of room."""
 
     downloads: bool
+    too_large: bool
     uploads: bool
     checks: bool
     short_waits: bool
@@ -187,10 +188,16 @@ class Outlook:
 
 
 def outlook(
-    connection: Connection, *, worker_id: str, directory_id: str, channels: Sequence[str]
+    connection: Connection,
+    *,
+    worker_id: str,
+    directory_id: str,
+    channels: Sequence[str],
+    too_large: Sequence[int] = (),
 ) -> Outlook:
     """What this worker could take in these channels, what waits for a short time only, and
-    whether it has anything in hand. What has waited long enough is woken first."""
+    whether it has anything in hand. What has waited long enough is woken first. For VODs that
+    are `too_large` it has no room."""
     wake(connection)
     ready = sql.SQL(
         "EXISTS (SELECT FROM unnest(%(channels)s::text[]) AS of (channel) JOIN vods"
@@ -198,13 +205,19 @@ def outlook(
     )
     query = sql.SQL(
         """
-        SELECT {downloads} AS downloads, {uploads} AS uploads, {checks} AS checks,
+        SELECT {downloads} AS downloads, {too_large} AS too_large,
+            {uploads} AS uploads, {checks} AS checks,
             EXISTS (SELECT FROM vods WHERE next_try_at IS NOT NULL
                 AND waiting_for = ANY(%(short)s)) AS short_waits,
             EXISTS (SELECT FROM vods WHERE worker_id = %(worker_id)s) AS in_hand
         """
     ).format(
-        downloads=ready.format(_TO_DOWNLOAD),
+        downloads=ready.format(
+            sql.SQL("{} AND id <> ALL (%(too_large)s::bigint[])").format(_TO_DOWNLOAD)
+        ),
+        too_large=ready.format(
+            sql.SQL("{} AND id = ANY (%(too_large)s::bigint[])").format(_TO_DOWNLOAD)
+        ),
         uploads=ready.format(_TO_UPLOAD),
         checks=ready.format(_TO_CHECK),
     )
@@ -217,6 +230,7 @@ def outlook(
                 "directory_id": directory_id,
                 "away": _AWAY_SECONDS,
                 "short": _SHORT,
+                "too_large": list(too_large),
             },
         ).fetchone()
     assert found is not None

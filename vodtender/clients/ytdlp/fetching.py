@@ -65,6 +65,9 @@ class Fetch:
                 record = self._finished() or self._fetch()
             except _StillRecording:
                 record = None
+            except BaseException:
+                self._directory.drop_leftovers()
+                raise
         if record is None:
             self.speaker.result("still_recording")
         else:

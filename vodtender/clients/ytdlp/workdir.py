@@ -69,7 +69,11 @@ class WorkDirectory:
             path / _JOURNAL_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644
         )
         self._end_torn_line()
-        for leftover in [*path.glob("*.tmp"), *path.glob("mux-*")]:
+        self.drop_leftovers()
+
+    def drop_leftovers(self) -> None:
+        """Removes what no later attempt can use: on a full disk it would stand in the way."""
+        for leftover in [*self.path.glob("*.tmp"), *self.path.glob("mux-*")]:
             leftover.unlink(missing_ok=True)
 
     def temporary(self, key: str) -> Path:
