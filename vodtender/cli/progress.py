@@ -68,12 +68,13 @@ class LiveProgress:
                 counts = overview.counts(connection)
                 halt = pause.get(connection)
         except VodtenderError as error:
-            return Group(_line(printable(error.message), "bold red"))
+            ending = place.stopping.is_set()
+            return Group(_STOPPING if ending else _line(printable(error.message), "bold red"))
         lines: list[RenderableType] = [_table(moving, self._console.width)] if moving else []
         if halt is not None:
             lines.append(_line(f"paused: {printable(halt.reason)}", "bold yellow"))
         if place.stopping.is_set():
-            lines.append(_line("stopping; Ctrl-C again ends at once", "bold yellow"))
+            lines.append(_STOPPING)
         return Group(*lines, _line(f"{_counted(counts)}  |  {address}/status", "dim"))
 
     def __enter__(self) -> Self:
@@ -149,3 +150,6 @@ def _counted(counts: dict[str, dict[str, int]]) -> str:
 
 def _line(text: str, style: str) -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+_STOPPING = _line("stopping; Ctrl-C again ends at once", "bold yellow")

@@ -138,13 +138,3 @@ def vanishing(
     ).fetchone()
     assert row is not None
     return soonest, row["n"]
-
-
-def next_try_at(connection: Connection, waiting_for: list[str]) -> datetime | None:
-    """When the first VOD that waits for one of these is due."""
-    row = connection.execute(
-        "SELECT min(next_try_at) AS at FROM vods WHERE next_try_at IS NOT NULL"
-        " AND waiting_for = ANY(%s)",
-        (waiting_for,),
-    ).fetchone()
-    return None if row is None else row["at"]
