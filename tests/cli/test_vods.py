@@ -109,6 +109,25 @@ class TestAll:
         assert archive.stage("1") != "failed"
 
 
+class TestObstacles:
+    """What was set going and cannot go says so, else the operator waits for nothing."""
+
+    @pytest.mark.parametrize("command", [("retry", "1"), ("reprocess", "1"), ("add", "2")])
+    def test_no_daemon(self, archive: Archive, type_in: Type, command: tuple[str, ...]) -> None:
+        archive.add("1", "failed", problem="no")
+        assert type_in(*command, "--dry-run").err == ""
+        assert type_in(*command).err == "it waits: no daemon is running; type: vodtender run\n"
+        assert type_in(*command).err == ""
+
+    def test_each_is_told_once_and_not_among_json(self, archive: Archive, type_in: Type) -> None:
+        for vod_id in ("1", "2", "3"):
+            archive.add(vod_id, "failed", problem="no")
+        type_in("pause", "--reason", "moving house")
+        ran = type_in("retry", "1", "2")
+        assert ran.err == ("it waits: processing is paused: moving house; type: vodtender resume\n")
+        assert type_in("retry", "3", "--json").err == ""
+
+
 class TestRetry:
     @pytest.mark.parametrize(
         "arguments",

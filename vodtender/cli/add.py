@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vodtender.cli.changes import write_changes
 from vodtender.cli.context import AsJson, Context, DryRun, Reason
 from vodtender.cli.vod_arguments import VodIds
+from vodtender.cli.vod_changes import write_tally
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -57,5 +57,4 @@ def add(
             reason=reason,
             dry_run=dry_run,
         )
-    write_changes(tally.changes, dry_run=dry_run, as_json=as_json)
-    tally.raise_failures()
+        write_tally(context, database, tally, dry_run=dry_run, as_json=as_json)

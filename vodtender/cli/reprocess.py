@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from vodtender.cli.arguments import moment
-from vodtender.cli.changes import write_changes
 from vodtender.cli.confirm import confirm
 from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
 from vodtender.cli.vod_arguments import MaybeVodIds, one_of
+from vodtender.cli.vod_changes import write_tally
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -57,5 +57,4 @@ def reprocess(
         tally = procedure.reprocess(
             database, vod_ids or [], actor=operator(), reason=reason, dry_run=dry_run
         )
-    write_changes(tally.changes, dry_run=dry_run, as_json=as_json)
-    tally.raise_failures()
+        write_tally(context, database, tally, dry_run=dry_run, as_json=as_json)

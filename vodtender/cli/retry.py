@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from vodtender.cli.arguments import moment
-from vodtender.cli.changes import write_changes
 from vodtender.cli.context import AsJson, Context, DryRun, Reason
 from vodtender.cli.vod_arguments import MaybeVodIds, one_of
+from vodtender.cli.vod_changes import write_tally
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -79,5 +79,4 @@ def retry(
                 reason=reason,
                 dry_run=dry_run,
             )
-    write_changes(tally.changes, dry_run=dry_run, as_json=as_json)
-    tally.raise_failures()
+        write_tally(context, database, tally, dry_run=dry_run, as_json=as_json)

@@ -30,10 +30,12 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """In words, and the commands that make a difference; none when nothing needs a person."""
+    """In words, and the commands that make a difference; none when nothing needs a person.
+    `is_held`: it is not the VOD's own state that keeps it where it is."""
 
     text: str
     commands: tuple[str, ...] = ()
+    is_held: bool = False
 
 
 def next_step(vod: Vod, around: Surroundings) -> NextStep:
@@ -106,14 +108,14 @@ _BY_STAGE: dict[Stage, Callable[[Vod, Surroundings], NextStep]] = {
 def _halted(vod: Vod, around: Surroundings) -> NextStep | None:
     """What keeps all VODs of its channel where they are."""
     if around.paused is not None:
-        return NextStep(f"it waits: processing is paused: {around.paused}", ("vodtender resume",))
+        return _held(f"processing is paused: {around.paused}", "vodtender resume")
     breaker = around.breaker
     if breaker.state != "closed":
         until = _when(breaker.open_until) if breaker.state == "open" else ""
-        return NextStep(
-            f"it waits: the circuit breaker of {vod.channel or 'no channel'} is {breaker.state};"
+        return _held(
+            f"the circuit breaker of {vod.channel or 'no channel'} is {breaker.state};"
             f" one VOD is tried{until}",
-            ("vodtender breaker reset   (once the cause is mended)",),
+            "vodtender breaker reset   (once the cause is mended)",
         )
     return _unasked(around)
 
@@ -121,7 +123,11 @@ def _halted(vod: Vod, around: Surroundings) -> NextStep | None:
 def _unasked(around: Surroundings) -> NextStep | None:
     if around.daemon_runs:
         return None
-    return NextStep("it waits: no daemon is running", ("vodtender run",))
+    return _held("no daemon is running", "vodtender run")
+
+
+def _held(why: str, command: str) -> NextStep:
+    return NextStep(f"it waits: {why}", (command,), is_held=True)
 
 
 def _again(vod: Vod) -> NextStep | None:
@@ -146,16 +152,13 @@ def _not_uploaded(vod: Vod, around: Surroundings) -> NextStep | None:
         )
     login = f"vodtender auth login youtube{_account_option(around.account)}"
     if not around.uploads_wanted:
-        return NextStep("it waits: uploads are off, or nobody has logged in", (login,))
+        return _held("uploads are off, or nobody has logged in", login)
     if around.account_problem is not None:
-        return NextStep(
-            f"it waits: YouTube account {around.account}: {around.account_problem}", (login,)
-        )
+        return _held(f"YouTube account {around.account}: {around.account_problem}", login)
     if around.held_until is not None and around.held_until > around.now:
-        return NextStep(
-            f"it waits: uploads of account {around.account} are held until"
-            f" {_text(around.held_until)}",
-            ("vodtender retry --quota",),
+        return _held(
+            f"uploads of account {around.account} are held until {_text(around.held_until)}",
+            "vodtender retry --quota",
         )
     return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from vodtender.config.settings import Settings
@@ -22,6 +23,7 @@ from vodtender.store.uploads import Upload
 from vodtender.store.vods import Filter, HistoryLine
 
 _CHANGES = 100
+_LOOKED_AT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,19 @@ def details(database: Database, settings: Settings, vod_id: str) -> Details:
             changes=audit.find(connection, target=vod_id, limit=_CHANGES)[::-1],
             next=next_step(vod, around),
         )
+
+
+def obstacles(database: Database, settings: Settings, vod_ids: Iterable[str]) -> list[NextStep]:
+    """What keeps these VODs where they are although they might go on; each once. Of many only
+    the first are looked at."""
+    found: dict[str, NextStep] = {}
+    with database.transaction() as connection:
+        for vod_id in islice(vod_ids, _LOOKED_AT):
+            vod = vods.get(connection, vod_id)
+            if vod is not None:
+                step = next_step(vod, _surroundings(connection, settings, vod))
+                found[step.text] = step
+    return [step for step in found.values() if step.is_held]
 
 
 def _surroundings(connection: Connection, settings: Settings, vod: Vod) -> Surroundings:
