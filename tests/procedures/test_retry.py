@@ -133,8 +133,11 @@ def test_nothing_to_do_is_said_with_the_cause_and_leaves_no_trace(
     assert archive.audit() == []
 
 
-def test_what_is_kept_on_purpose_says_how_it_would_be_uploaded(archive: Archive) -> None:
-    archive.add("1", "downloaded", skip_upload=True)
+@pytest.mark.parametrize("stage", ["downloaded", "uploading"])
+def test_what_is_kept_on_purpose_says_how_it_would_be_uploaded(
+    archive: Archive, stage: str
+) -> None:
+    archive.add("1", stage, skip_upload=True)
     assert "vodtender add 1 --upload" in only_note(retry(archive, "1"))
 
 

@@ -143,7 +143,7 @@ def _why_no_retry(vod: Vod) -> str:
     match vod.stage:
         case Stage.LIVE:
             return "Twitch still records it; it is fetched when the stream is over"
-        case Stage.DOWNLOADED if vod.skip_upload:
+        case Stage.DOWNLOADED | Stage.UPLOADING if vod.skip_upload:
             return (
                 f"it is kept on the disk; to upload it: vodtender add {vod.twitch_vod_id} --upload"
             )
