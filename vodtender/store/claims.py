@@ -88,16 +88,20 @@ _TO_CHECK = sql.SQL(
     """stage IN ('finalizing', 'verifying')
         AND worker_id IS NULL AND next_try_at IS NULL"""
 )
+# Several of each channel are looked at, and one is locked: what another worker is just taking
+# is passed over, and what it leaves is not kept from anybody.
 _CLAIM = """
     WITH candidate AS (
-        SELECT found.id FROM unnest(%(channels)s::text[]) AS of (channel)
+        SELECT vods.id FROM unnest(%(channels)s::text[]) AS of (channel)
         CROSS JOIN LATERAL (
-            SELECT id, priority, {second} AS urgency FROM vods
+            SELECT id AS found_id FROM vods
             WHERE vods.channel = of.channel AND {eligible}
                 AND id <> ALL (%(avoiding)s::bigint[])
-            ORDER BY priority DESC, {second}, id LIMIT 1 FOR UPDATE SKIP LOCKED
+            ORDER BY priority DESC, {second}, id LIMIT 8
         ) AS found
-        ORDER BY found.priority DESC, found.urgency, found.id LIMIT 1
+        JOIN vods ON vods.id = found_id
+        WHERE {eligible}
+        ORDER BY vods.priority DESC, {second}, vods.id LIMIT 1 FOR UPDATE OF vods SKIP LOCKED
     )
     UPDATE vods SET worker_id = %(worker_id)s, claim = claim + 1,
         stage = CASE stage WHEN 'queued' THEN 'downloading' ELSE stage END,
