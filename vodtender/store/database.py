@@ -130,7 +130,14 @@ def connect(dsn: str, *, autocommit: bool = False) -> Connection:
         DatabaseUnavailable: it cannot be had.
     """
     with translated():
-        return psycopg.connect(dsn, autocommit=autocommit, **_KWARGS)
+        try:
+            return psycopg.connect(dsn, autocommit=autocommit, **_KWARGS)
+        except psycopg.ProgrammingError as error:
+            raise DatabaseUnavailable(
+                "DB_DSN cannot be read as a connection string.",
+                hint="it should look like postgresql://vod@host:5432/vod",
+                code="dsn",
+            ) from error
 
 
 @contextmanager
@@ -155,18 +162,6 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], str, str, str], ...] = (
         "point DB_DSN at the primary",
     ),
     (
-        (pg.InvalidPassword, pg.InvalidAuthorizationSpecification),
-        "login_refused",
-        "The database refuses the login",
-        "check DB_DSN and DB_PASSWORD",
-    ),
-    (
-        (pg.InvalidCatalogName,),
-        "no_database",
-        "The server has no such database",
-        "create it, or correct DB_DSN",
-    ),
-    (
         (pg.InsufficientPrivilege,),
         "no_privilege",
         "The database role may not do this",
@@ -174,7 +169,8 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], str, str, str], ...] = (
     ),
     ((pg.DiskFull,), "database_disk_full", "The database's disk is full", "make room on it"),
     (
-        # Includes shutdowns, too many connections, deadlocks and cancelled statements.
+        # Includes shutdowns, too many connections, deadlocks and cancelled statements; and every
+        # refused login, of which libpq tells nothing but the server's own words.
         (pg.OperationalError, pg.InterfaceError, pg.InternalError),
         "database_unavailable",
         "The database cannot be reached",
@@ -184,12 +180,6 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], str, str, str], ...] = (
 
 
 def _meaning(error: psycopg.Error) -> DatabaseUnavailable | None:
-    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
-        return DatabaseUnavailable(
-            "DB_DSN cannot be read as a connection string.",
-            hint="it should look like postgresql://vod@host:5432/vod",
-            code="dsn",
-        )
     for kinds, code, meaning, hint in _MEANINGS:
         if isinstance(error, kinds):
             return DatabaseUnavailable(f"{meaning}: {first_line(error)}.", hint=hint, code=code)
