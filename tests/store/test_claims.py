@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -402,31 +403,36 @@ def test_a_thousand_are_woken_at_once_and_the_others_next_time(connection: Conne
     assert left == [200, 0]
 
 
-def test_the_outlook_is_what_can_be_taken_and_what_soon_can(connection: Connection) -> None:
-    def outlook(**different: Any) -> claims.Outlook:
-        arguments: dict[str, Any] = {
-            "worker_id": WORKER,
-            "directory_id": DIRECTORY,
-            "channels": ["alice"],
-            **different,
-        }
-        return claims.outlook(connection, **arguments)
+def outlook(connection: Connection, **different: Any) -> set[str]:
+    """What there is to do."""
+    arguments: dict[str, Any] = {
+        "worker_id": WORKER,
+        "directory_id": DIRECTORY,
+        "channels": ["alice"],
+        **different,
+    }
+    return {
+        name for name, found in asdict(claims.outlook(connection, **arguments)).items() if found
+    }
 
-    nothing = claims.Outlook(False, False, False, False, False)
-    assert outlook() == nothing
+
+def test_the_outlook_is_what_can_be_taken_and_what_soon_can(connection: Connection) -> None:
+    assert outlook(connection) == set()
     for number, name in enumerate(["kept", "published", "failed", "skipped", "held"], 1):
         rows.situation(connection, name, number)
-    assert outlook() == nothing
+    assert outlook(connection) == set()
     rows.situation(connection, "downloading", 6)
-    assert outlook() == claims.Outlook(False, False, False, False, in_hand=True)
-    assert outlook(worker_id="worker-2") == nothing
-    rows.insert(connection, 7)
+    assert outlook(connection) == {"in_hand"}
+    assert outlook(connection, worker_id="worker-2") == set()
+    large = rows.insert(connection, 7)
     rows.situation(connection, "downloaded", 8)
     rows.insert(connection, 9, stage="verifying", video_id="V")
     later = claims.clock(connection) + HOUR
     rows.insert(connection, 10, next_try_at=later, waiting_for="backoff", problem="x")
-    assert outlook() == claims.Outlook(True, True, True, True, True)
-    assert outlook(channels=["bob"]) == claims.Outlook(False, False, False, True, True)
+    rest = {"uploads", "checks", "short_waits", "in_hand"}
+    assert outlook(connection) == {"downloads", *rest}
+    assert outlook(connection, too_large=[large.id]) == {"too_large", *rest}
+    assert outlook(connection, channels=["bob"]) == {"short_waits", "in_hand"}
 
 
 def test_what_is_due_is_to_be_taken_and_no_longer_waited_for(connection: Connection) -> None:

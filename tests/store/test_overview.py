@@ -182,17 +182,3 @@ def test_what_vanishes_soon_and_is_not_on_disk_is_told_the_soonest_first(
         )
     soonest, count = overview.vanishing(connection, 86_400, 2)
     assert ([line.vod_id for line in soonest], count) == (["2", "3"], 3)
-
-
-def test_the_next_try_is_the_first_of_those_that_wait_for_it(connection: Connection) -> None:
-    now = claims.clock(connection)
-    for number, (waiting_for, hours) in enumerate((("quota", 3), ("quota", 2), ("backoff", 1)), 1):
-        rows.insert(
-            connection,
-            number,
-            problem="x",
-            waiting_for=waiting_for,
-            next_try_at=now + timedelta(hours=hours),
-        )
-    assert overview.next_try_at(connection, ["quota"]) == now + timedelta(hours=2)
-    assert overview.next_try_at(connection, ["login"]) is None
