@@ -45,9 +45,14 @@ COMMANDS: dict[str, str] = {
 
 def run(arguments: list[str]) -> int:
     """Runs the command line; returns the exit status."""
-    return guarded(
-        lambda: command().main(arguments, prog_name="vodtender", standalone_mode=False), arguments
-    )
+    return guarded(lambda: _invoke(list(arguments)), arguments)
+
+
+def _invoke(arguments: list[str]) -> Any:
+    """Not by `main()`: that one has ideas of its own about Ctrl-C and closed pipes."""
+    tree = command()
+    with tree.make_context("vodtender", arguments) as ctx:
+        return tree.invoke(ctx)
 
 
 def command() -> Any:
@@ -58,20 +63,21 @@ def command() -> Any:
 
 
 def _lighten(command: Any) -> None:
-    """Lets options that are not given pass as they are: to look at a mere None, typer would
+    """Lets options that are not given pass as they are: to look at a mere default, typer would
     load pydantic, which takes longer than all the rest of it."""
     for parameter in command.params:
         single = parameter.nargs == 1 and not getattr(parameter, "multiple", False)
-        if single and not parameter.required and parameter.callback is None:
-            parameter.process_value = _passing_none(parameter.process_value)
+        optional = not parameter.required and (single or parameter.default is None)
+        if optional and parameter.callback is None:
+            parameter.process_value = _passing(parameter.process_value, parameter.default)
     command.get_help_option = _not_none(command.get_help_option)
     for below in getattr(command, "commands", {}).values():
         if below is not None:
             _lighten(below)
 
 
-def _passing_none(process: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda ctx, value: None if value is None else process(ctx, value)
+def _passing(process: Callable[[Any, Any], Any], default: Any) -> Callable[[Any, Any], Any]:
+    return lambda ctx, value: value if value is None or value is default else process(ctx, value)
 
 
 def _not_none(get_help_option: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -49,8 +49,9 @@ def prune(
     context: Context = ctx.obj
     settings = context.settings()
     if older_than is None and settings.retention_dry_run and not dry_run:
-        note("RETENTION_DRY_RUN is on, so nothing is removed; --older-than does not heed it")
         dry_run = True
+        if not as_json:
+            note("RETENTION_DRY_RUN is on, so nothing is removed; --older-than does not heed it")
     with context.database() as database:
         done = procedure.plan(database, settings, older_than=older_than)
         if not dry_run:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from vodtender.errors import DatabaseUnavailable
@@ -30,13 +31,16 @@ _POOL_TIMEOUT_SECONDS = 15.0
 _KWARGS: dict[str, Any] = {
     "row_factory": dict_row,
     "prepare_threshold": None,
+    "application_name": "vodtender",
+}
+_UNLESS_SAID: dict[str, Any] = {
     "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
     "keepalives_idle": 20,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
-    "application_name": "vodtender",
 }
+"""What holds where DB_DSN says nothing else."""
 
 
 class Database:
@@ -130,14 +134,19 @@ def connect(dsn: str, *, autocommit: bool = False) -> Connection:
         DatabaseUnavailable: it cannot be had.
     """
     with translated():
-        try:
-            return psycopg.connect(dsn, autocommit=autocommit, **_KWARGS)
-        except psycopg.ProgrammingError as error:
-            raise DatabaseUnavailable(
-                "DB_DSN cannot be read as a connection string.",
-                hint="it should look like postgresql://vod@host:5432/vod",
-                code="dsn",
-            ) from error
+        return psycopg.connect(_completed(dsn), autocommit=autocommit, **_KWARGS)
+
+
+def _completed(dsn: str) -> str:
+    try:
+        said = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise DatabaseUnavailable(
+            "DB_DSN cannot be read as a connection string.",
+            hint="it should look like postgresql://vod@host:5432/vod",
+            code="dsn",
+        ) from error
+    return make_conninfo(dsn, **{k: v for k, v in _UNLESS_SAID.items() if k not in said})
 
 
 @contextmanager
@@ -174,7 +183,7 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], str, str, str], ...] = (
         (pg.OperationalError, pg.InterfaceError, pg.InternalError),
         "database_unavailable",
         "The database cannot be reached",
-        "check that it runs and that DB_DSN is right",
+        "check that it runs, and that DB_DSN and DB_PASSWORD are right",
     ),
 )
 
@@ -196,7 +205,7 @@ def _pool(dsn: Callable[[], str], size: int, idle: int) -> ConnectionPool[Connec
     from psycopg_pool import ConnectionPool
 
     return ConnectionPool(
-        conninfo=dsn,
+        conninfo=lambda: _completed(dsn()),
         connection_class=psycopg.Connection[DictRow],
         kwargs={**_KWARGS, "autocommit": True},
         min_size=max(1, idle),
