@@ -344,6 +344,19 @@ def test_a_file_that_is_not_what_came_down_is_fetched_again(
     assert (publisher.sessions_opened, publisher.attempts) == (0, 0)
 
 
+def test_a_disk_that_is_not_there_does_not_pass_for_a_deleted_file(publisher: Publisher) -> None:
+    path = publisher.add()
+    unmounted = path.parent.rename(path.parent.with_name("unmounted"))
+    publisher.upload()
+    vod = publisher.vod()
+    assert (vod.stage, vod.downloaded_path) == (Stage.DOWNLOADED, str(path))
+    assert "is its disk still mounted?" in (vod.processing_error or "")
+    unmounted.rename(path.parent)
+    publisher.sql("UPDATE vods SET processing_error = NULL")
+    assert publisher.upload()
+    publisher.assert_one_whole_video(path)
+
+
 def test_a_file_that_is_gone_after_its_last_byte_was_sent_is_not_fetched_again(
     publisher: Publisher,
 ) -> None:

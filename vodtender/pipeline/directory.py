@@ -74,8 +74,11 @@ class DataDirectory:
             return 0
 
     def room(self) -> Room:
-        """The disk's free and total bytes, as an ordinary user has them."""
-        usage = shutil.disk_usage(self.root)
+        """The disk's free and total bytes, as an ordinary user has them; none where it is gone."""
+        try:
+            usage = shutil.disk_usage(self.root)
+        except OSError:
+            return Room(0, 0)
         return Room(usage.free, usage.total)
 
     def is_there(self) -> bool:

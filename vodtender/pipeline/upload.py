@@ -122,6 +122,7 @@ class _Delivery:
         self.hold.report(Progress("upload", "checking", 0, vod.file_size_bytes, None))
         why = self.place.intact.why_not(path, vod, self.hold.should_stop)
         if why is not None:
+            directory.check()  # where a whole disk is missing, no file has been deleted
             raise _Ended(FileGone(why))
         return path
 
