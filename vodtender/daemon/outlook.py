@@ -21,7 +21,6 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
     """Whether this worker has nothing in hand and nothing to take. If `patient`, what waits for
     a short time only counts as something to do. Raises DatabaseUnavailable."""
     with place.database.transaction() as connection:
-        claims.wake(connection)  # nobody else does while every lane rests
         now = claims.clock(connection)
         breakers = breaker.all_breakers(connection)
         channels = [
@@ -40,7 +39,7 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
             channels=channels,
             too_large=tuple(place.room.too_large_now()),
         )
-    if found.in_hand:
+    if found.in_hand or place.at_work:
         return Verdict.BUSY
     if gate.draining.is_set():
         return Verdict.DONE

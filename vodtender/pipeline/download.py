@@ -50,12 +50,13 @@ def download(place: Workplace, hold: Hold) -> Result:
     _log.info("download started", vod=hold.vod.twitch_vod_id, channel=hold.vod.channel)
     watch = _Watch(hold)
     try:
-        fetched = fetch(
-            _request(place, hold.vod),
-            on_progress=watch.note,
-            should_stop=hold.should_stop,
-            on_log=lambda level, text: _child_says(hold.vod, level, text),
-        )
+        with place.bandwidth.used():
+            fetched = fetch(
+                _request(place, hold.vod),
+                on_progress=watch.note,
+                should_stop=hold.should_stop,
+                on_log=lambda level, text: _child_says(hold.vod, level, text),
+            )
     except VodtenderError as error:
         return Result(_failed(place, hold.vod, error, watch))
     if isinstance(fetched, StillRecording):
@@ -90,7 +91,7 @@ def _request(place: Workplace, vod: Vod) -> FetchRequest:
         vod_id=vod.twitch_vod_id,
         work_directory=place.directory.work(vod.twitch_vod_id),
         concurrency=settings.download_segment_concurrency,
-        rate_limit_bytes_per_second=settings.download_rate_limit,
+        rate_limit=lambda: place.bandwidth.share(settings.download_rate_limit),
         max_size_bytes=settings.download_max_size,
         timeout=settings.download_timeout,
         stall_timeout=settings.download_stall_timeout,

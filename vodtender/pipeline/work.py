@@ -75,9 +75,13 @@ def work_on_next(place: Workplace, lane: Lane) -> bool:
     vod = _take(place, lane)
     if vod is None:
         return False
-    with Hold(place, vod) as hold:
-        result = _outcome(place, lane, hold)
-        _settle_patiently(place, lane, hold, result)
+    place.at_work.add(vod.id)
+    try:
+        with Hold(place, vod) as hold:
+            result = _outcome(place, lane, hold)
+            _settle_patiently(place, lane, hold, result)
+    finally:
+        place.at_work.discard(vod.id)
     return True
 
 

@@ -14,6 +14,7 @@ from vodtender.model.backoff import Backoff
 from vodtender.model.breaker import BreakerPolicy
 from vodtender.model.decision import Policy
 from vodtender.pipeline.accounts import Accounts
+from vodtender.pipeline.bandwidth import Bandwidth
 from vodtender.pipeline.directory import DataDirectory
 from vodtender.pipeline.intact import IntactFiles
 from vodtender.pipeline.room import DownloadRoom
@@ -29,7 +30,8 @@ _NEWS_SECONDS = 60.0
 class Workplace:
     """One worker's: its name, where it keeps files, and the settings as policies.
 
-    `stopping` is set when work in hand is to be brought to a safe point and ended.
+    `stopping` is set when work in hand is to be brought to a safe point and ended. `at_work`
+    are the rows of the VODs that its lanes have not done with, storing and clearing up included.
     """
 
     settings: Settings
@@ -41,6 +43,8 @@ class Workplace:
     helix: Helix | None = None
     intact: IntactFiles = field(default_factory=IntactFiles)
     stopping: threading.Event = field(default_factory=threading.Event)
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
+    at_work: set[int] = field(default_factory=set)
     chance: random.Random = field(default_factory=random.Random)
     _told: dict[str, float] = field(default_factory=dict)
 

@@ -29,7 +29,7 @@ def request(vod: Vod | str, directory: Path, **changes: Any) -> FetchRequest:
         "vod_id": vod if isinstance(vod, str) else vod.id,
         "work_directory": directory / "work",
         "concurrency": 8,
-        "rate_limit_bytes_per_second": None,
+        "rate_limit": None,
         "max_size_bytes": None,
         "timeout": None,
         "stall_timeout": timedelta(seconds=30),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -348,7 +349,7 @@ def test_the_rate_limit_holds_over_all_connections(in_world: World, tmp_path: Pa
     vod = in_world.add_vod("alice", segment_count=8)
     seen: list[FetchProgress] = []
     fetched(
-        request(vod, tmp_path, rate_limit_bytes_per_second=vod.size_bytes // 2),
+        request(vod, tmp_path, rate_limit=lambda: vod.size_bytes // 2),
         on_progress=seen.append,
     )
     requests = in_world.record.matching(path=f"/{vod.folder}/chunked/*.ts")
@@ -356,6 +357,22 @@ def test_the_rate_limit_holds_over_all_connections(in_world: World, tmp_path: Pa
     busy = [progress for progress in seen if progress.phase == "fetching"]
     assert len(busy) >= 3, "it took about two seconds, told twice a second"
     assert all(progress.bytes_per_second < vod.size_bytes for progress in busy)
+
+
+def test_a_rate_limit_that_is_lifted_midway_holds_no_longer(
+    in_world: World, tmp_path: Path
+) -> None:
+    vod = in_world.add_vod("alice", segment_count=8)
+    limit: list[int | None] = [vod.size_bytes // 100]
+
+    def lift(progress: FetchProgress) -> None:
+        if progress.bytes_done:
+            limit[0] = None
+
+    started = time.monotonic()
+    got = fetched(request(vod, tmp_path, rate_limit=lambda: limit[0]), on_progress=lift)
+    assert got.segments == 8
+    assert time.monotonic() - started < 20
 
 
 def test_progress_tells_what_a_person_wants_to_know(in_world: World, tmp_path: Path) -> None:

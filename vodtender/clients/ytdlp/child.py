@@ -1,8 +1,8 @@
 """The child process: `python -m vodtender.clients.ytdlp.child`. See `process` for its parent.
 
-Reads one JSON request from its standard input and answers with JSON lines on its standard
-output. It lives no longer than the other end of its standard input: when that closes, it ends
-itself and everything it has started.
+Reads one JSON request from its standard input, and later perhaps new rate limits, and answers
+with JSON lines on its standard output. It lives no longer than the other end of its standard
+input: when that closes, it ends itself and everything it has started.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
-from vodtender.clients.ytdlp.wire import Speaker
+from vodtender.clients.ytdlp.rate import RateLimit
+from vodtender.clients.ytdlp.wire import RATE_LIMIT, Speaker
 from vodtender.errors import VodtenderError
 
 _FAILED = 1
@@ -29,12 +30,14 @@ def main() -> None:
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
         os._exit(_FAILED)
-    threading.Thread(target=_end_with_parent, args=(sys.stdin.buffer,), daemon=True).start()
     request = json.loads(line)
+    rate_limit = RateLimit(request[RATE_LIMIT])
+    listening = (sys.stdin.buffer, rate_limit)
+    threading.Thread(target=_hear_the_parent, args=listening, daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(int(request["niceness"]))
     try:
-        _serve(request, speaker)
+        _serve(request, speaker, rate_limit)
     except BaseException as error:
         speaker.error(_answer(error, request))
         os._exit(_FAILED)
@@ -42,14 +45,14 @@ def main() -> None:
     os._exit(0)
 
 
-def _serve(request: dict[str, Any], speaker: Speaker) -> None:
+def _serve(request: dict[str, Any], speaker: Speaker, rate_limit: RateLimit) -> None:
     import stamina.instrumentation
 
     from vodtender.clients.ytdlp.fetching import Fetch, open_twitch
 
     stamina.instrumentation.set_on_retry_hooks(())
     if request["mode"] == "fetch":
-        Fetch(request, speaker).run()
+        Fetch(request, speaker, rate_limit).run()
         return
     twitch = open_twitch(request, speaker)
     if request["mode"] == "list":
@@ -80,9 +83,11 @@ def _answer(error: BaseException, request: dict[str, Any]) -> VodtenderError:
     return answers.meaning(error, has_cookies=request["cookies_path"] is not None)
 
 
-def _end_with_parent(stdin: BinaryIO) -> None:
-    while stdin.read(4096):
-        pass
+def _hear_the_parent(stdin: BinaryIO, rate_limit: RateLimit) -> None:
+    """Takes new limits until the parent has ended, and then ends everything."""
+    for line in stdin:
+        with contextlib.suppress(ValueError, KeyError):
+            rate_limit.set(json.loads(line)[RATE_LIMIT])
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(_FAILED)

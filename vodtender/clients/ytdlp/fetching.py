@@ -17,8 +17,9 @@ from vodtender.clients import ffmpeg
 from vodtender.clients.ytdlp import answers
 from vodtender.clients.ytdlp.extraction import FoundVod, Twitch
 from vodtender.clients.ytdlp.mux import MUX_PATTERN, Muxer
-from vodtender.clients.ytdlp.piece import PieceFetcher, RateLimit, Refused
+from vodtender.clients.ytdlp.piece import PieceFetcher, Refused
 from vodtender.clients.ytdlp.pool import Gone, SegmentPool
+from vodtender.clients.ytdlp.rate import RateLimit
 from vodtender.clients.ytdlp.timestamps import with_jumps
 from vodtender.clients.ytdlp.wire import Speaker
 from vodtender.clients.ytdlp.workdir import Stored, WorkDirectory, sha256
@@ -48,6 +49,7 @@ class Fetch:
 
     request: dict[str, Any]
     speaker: Speaker
+    rate_limit: RateLimit
     phase: str = "extracting"
     _received_bytes: int = 0
     _kept_bytes: int = 0
@@ -136,7 +138,7 @@ class Fetch:
             self._twitch.open,
             vod.headers,
             self._directory,
-            RateLimit(self.request["rate_limit_bytes_per_second"]),
+            self.rate_limit,
             self._count,
         )
         self._pool = SegmentPool(

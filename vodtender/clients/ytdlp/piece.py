@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ import stamina
 from yt_dlp.networking.exceptions import HTTPError, RequestError
 
 from vodtender.clients.ytdlp import answers
+from vodtender.clients.ytdlp.rate import RateLimit
 from vodtender.clients.ytdlp.workdir import Stored, WorkDirectory
 from vodtender.errors import RateLimited, Transient, VodtenderError
 from vodtender.model.playlist import ByteRange, is_muted
@@ -22,7 +21,6 @@ from vodtender.model.playlist import ByteRange, is_muted
 ATTEMPTS = 5
 PACKET_BYTES = 188
 _SYNC = b"\x47"
-_CHUNK_BYTES = 256 << 10
 _FIRST_WAIT_SECONDS = 0.3
 _LONGEST_WAIT_SECONDS = 10.0
 _PATIENCE = timedelta(seconds=20)
@@ -47,32 +45,6 @@ class _TryAgain(Exception):  # noqa: N818
 
 class Open(Protocol):
     def __call__(self, url: str, headers: dict[str, str]) -> Any: ...
-
-
-class RateLimit:
-    """So many bytes a second over all threads together. None: as fast as it goes."""
-
-    def __init__(self, bytes_per_second: int | None) -> None:
-        self._bytes_per_second = bytes_per_second
-        self._lock = threading.Lock()
-        self._free_at = 0.0
-
-    def take(self, size_bytes: int) -> None:
-        """Wait until these bytes, already read, fit into the limit."""
-        if self._bytes_per_second is None:
-            return
-        with self._lock:
-            now = time.monotonic()
-            self._free_at = max(self._free_at, now) + size_bytes / self._bytes_per_second
-            wait_seconds = self._free_at - now
-        time.sleep(wait_seconds)
-
-    @property
-    def chunk_bytes(self) -> int:
-        """Small enough that each thread reads about four times a second."""
-        if self._bytes_per_second is None:
-            return _CHUNK_BYTES
-        return max(4096, min(_CHUNK_BYTES, self._bytes_per_second // 32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,13 @@ class FetchRequest:
     the whole fetch, `stall_timeout` for the time without any progress. With `allow_gaps` the
     operator accepts segments that are gone and a playlist that is too short. With
     `reserve_bytes` the fetch ends early (code `disk_full`) when the VOD would not leave so much
-    free.
+    free. `rate_limit` is asked for bytes per second as long as the fetch lasts.
     """
 
     vod_id: str
     work_directory: Path
     concurrency: int
-    rate_limit_bytes_per_second: int | None
+    rate_limit: Callable[[], int | None] | None
     max_size_bytes: int | None
     timeout: timedelta | None
     stall_timeout: timedelta
@@ -136,13 +136,12 @@ def fetch(
         "vod_id": request.vod_id,
         "work_directory": str(request.work_directory.absolute()),
         "concurrency": request.concurrency,
-        "rate_limit_bytes_per_second": request.rate_limit_bytes_per_second,
         "max_size_bytes": request.max_size_bytes,
         "allow_gaps": request.allow_gaps,
         "reserve_bytes": request.reserve_bytes,
         **_common(request.cookies_path, request.extra_args, request.verbose),
     }
-    watch = Watch(request.timeout, request.stall_timeout, should_stop)
+    watch = Watch(request.timeout, request.stall_timeout, should_stop, request.rate_limit)
     speed = _Speed()
     with Child(asked, watch, on_log) as child:
         for line in child.lines():

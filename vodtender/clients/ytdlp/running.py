@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from vodtender.clients.ytdlp.wire import error_from_json
+from vodtender.clients.ytdlp.wire import RATE_LIMIT, error_from_json
 from vodtender.errors import Stopped, Transient, VodtenderError
 
 _POLL_SECONDS = 0.25
@@ -35,11 +35,13 @@ Log = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """When to end a child: after so long in all, after so long without progress, on request."""
+    """When to end a child: after so long in all, after so long without progress, on request;
+    and how fast it may fetch until then, in bytes per second."""
 
     timeout: timedelta | None
     stall_timeout: timedelta
     should_stop: Callable[[], bool]
+    rate_limit: Callable[[], int | None] | None = None
 
 
 class Child:
@@ -71,9 +73,8 @@ class Child:
         ]
         for thread in self._threads:
             thread.start()
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(self._request).encode() + b"\n")
-            process.stdin.flush()
+        self._rate_limit = self._current_rate_limit()
+        self._tell(self._request | {RATE_LIMIT: self._rate_limit})
         return self
 
     def __exit__(
@@ -91,6 +92,7 @@ class Child:
         while True:
             if self._watch.should_stop():
                 raise Stopped("The download was ended on request.")
+            self._pass_on_rate_limit()
             now = time.monotonic()
             self._check_time(now - started, now - moved)
             try:
@@ -111,6 +113,22 @@ class Child:
                 raise self._spoken(line)
             else:
                 yield line
+
+    def _current_rate_limit(self) -> int | None:
+        return self._watch.rate_limit() if self._watch.rate_limit else None
+
+    def _pass_on_rate_limit(self) -> None:
+        current = self._current_rate_limit()
+        if current != self._rate_limit:
+            self._rate_limit = current
+            self._tell({RATE_LIMIT: current})
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(json.dumps(line).encode() + b"\n")
+            stdin.flush()
 
     def _check_time(self, running_seconds: float, still_seconds: float) -> None:
         timeout, stall = self._watch.timeout, self._watch.stall_timeout

@@ -1,8 +1,9 @@
 """What the parent and the child say to each other: JSON, one line each.
 
-Parent to child: one request. Child to parent: any number of `log` and `progress` lines and, in
-the end, one `result` or one `error`. An error travels by its kind and its fields, so that the
-parent raises the same answer that the child raised.
+Parent to child: one request, and then new rate limits if there are any. Child to parent: any
+number of `log` and `progress` lines and, in the end, one `result` or one `error`. An error
+travels by its kind and its fields, so that the parent raises the same answer that the child
+raised.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from vodtender.errors import (
     Transient,
     VodtenderError,
 )
+
+RATE_LIMIT = "rate_limit_bytes_per_second"
+"""In the request, and alone in a line when it changes; null: no limit."""
 
 _KINDS: dict[str, type[VodtenderError]] = {
     "transient": Transient,
