@@ -80,7 +80,7 @@ def _vodtender(place: Path) -> Path:
         vod_id=VOD_ID,
         work_directory=place,
         concurrency=Settings().download_segment_concurrency,
-        rate_limit_bytes_per_second=None,
+        rate_limit=None,
         max_size_bytes=None,
         timeout=None,
         stall_timeout=timedelta(minutes=2),
