@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,6 +80,18 @@ def test_what_is_kept_of_a_vod_is_not_wanted_again(
     assert room.too_large_now() == {1: 2000}
     (work / "a.seg").unlink()
     assert room.too_large_now() == {1: 5000}
+
+
+def test_where_there_seems_to_be_room_a_refused_vod_rests_for_a_while(
+    room: DownloadRoom, disk: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quota is used up, or files may not be that large: what is free does not show it."""
+    disk(90 * GB)
+    room.did_not_fit(_vod(), 0)
+    assert list(room.too_large_now()) == [1]
+    later = time.monotonic() + 60
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    assert room.too_large_now() == {}
 
 
 def _vod() -> Vod:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 from vodtender.model.disk import reserve_bytes
 from vodtender.model.vod import Vod
 from vodtender.pipeline.directory import DataDirectory
+
+_REST_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -15,13 +18,15 @@ class DownloadRoom:
     """No download begins while the disk has less free than the reserve.
 
     What a VOD needs is known once part of it is there. One that did not fit waits until there
-    is room for the rest of it, and lets smaller ones go before it meanwhile.
+    is room for the rest of it, and lets smaller ones go before it meanwhile. Where there seems to
+    be room it waits for a while: quotas and limits on files do not show in what is free.
     """
 
     directory: DataDirectory
     wanted_reserve_bytes: int | None
     """None: as much as suits the disk."""
     _needed: dict[int, tuple[str, int]] = field(default_factory=dict)
+    _resting_until: dict[int, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -33,11 +38,14 @@ class DownloadRoom:
         """A VOD's download ran out of room; it needs so much in all, what is kept included."""
         with self._lock:
             self._needed[vod.id] = (vod.twitch_vod_id, needed_bytes)
+        if vod.id not in self.too_large_now():
+            self._resting_until[vod.id] = time.monotonic() + _REST_SECONDS
 
     def fitted(self, vod: Vod) -> None:
         """It is there."""
         with self._lock:
             self._needed.pop(vod.id, None)
+        self._resting_until.pop(vod.id, None)
 
     def too_large_now(self) -> dict[int, int]:
         """The VODs that did not fit and for which there still is no room: how many bytes more
@@ -49,6 +57,10 @@ class DownloadRoom:
             row_id: needed_bytes - self.directory.kept_bytes(twitch_vod_id) - room
             for row_id, (twitch_vod_id, needed_bytes) in needed.items()
         }
+        now = time.monotonic()
+        for row_id, until in list(self._resting_until.items()):
+            if now < until:
+                wanting[row_id] = max(1, wanting.get(row_id, 1))
         return {row_id: size_bytes for row_id, size_bytes in wanting.items() if size_bytes > 0}
 
     def why_none(self) -> str | None:

@@ -73,7 +73,10 @@ class WorkDirectory:
 
     def drop_leftovers(self) -> None:
         """Removes what no later attempt can use: on a full disk it would stand in the way."""
-        for leftover in [*self.path.glob("*.tmp"), *self.path.glob("mux-*")]:
+        leftovers = [*self.path.glob("*.tmp"), *self.path.glob("mux-*")]
+        if not (self.path / _FINISHED_NAME).exists():
+            leftovers.append(self.path / VIDEO_NAME)  # nobody knows whether it is whole
+        for leftover in leftovers:
             leftover.unlink(missing_ok=True)
 
     def temporary(self, key: str) -> Path:
@@ -104,15 +107,21 @@ class WorkDirectory:
         return None
 
     def finish(self, made: Path, record: dict[str, Any]) -> Path:
-        """Name the verified MP4, remember its record, remove the segments."""
+        """Name the verified MP4, remember its record, remove the segments. Raises OSError, and
+        then the MP4 is gone: on a full disk its room is worth more."""
         video = self.path / VIDEO_NAME
-        os.replace(made, video)
         temporary = self.path / f"{_FINISHED_NAME}.tmp"
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(record, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path / _FINISHED_NAME)
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                json.dump(record, file)
+                file.flush()
+                os.fsync(file.fileno())
+            (self.path / _FINISHED_NAME).unlink(missing_ok=True)
+            os.replace(made, video)
+            os.replace(temporary, self.path / _FINISHED_NAME)
+        except OSError:
+            made.unlink(missing_ok=True)
+            raise
         self._sync()
         self._remove_segments()
         return video
