@@ -204,8 +204,8 @@ def outlook(
     are `too_large` it has no room."""
     wake(connection)
     ready = sql.SQL(
-        "EXISTS (SELECT FROM unnest(%(channels)s::text[]) AS of (channel) JOIN vods"
-        " ON vods.channel = of.channel WHERE {})"
+        "EXISTS (SELECT FROM unnest(%(channels)s::text[]) AS of (channel) CROSS JOIN LATERAL"
+        " (SELECT FROM vods WHERE vods.channel = of.channel AND {} LIMIT 1) AS found)"
     )
     query = sql.SQL(
         """
