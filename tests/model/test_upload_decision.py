@@ -21,7 +21,8 @@ from vodtender.errors import (
     VodtenderError,
 )
 from vodtender.model.backoff import Backoff
-from vodtender.model.decision import Change, Policy, Signal, after
+from vodtender.model.change import Change, Policy, Signal
+from vodtender.model.decision import after
 from vodtender.model.outcome import (
     Absent,
     Failed,
@@ -70,6 +71,7 @@ def vod(stage: Stage = Stage.UPLOADING, **more: object) -> Vod:
         "gaps": (),
         "download_attempts": 0,
         "upload_attempts": 0,
+        "polls": 0,
         "recheck": False,
         "downloaded_path": "/data/x.mp4",
         "created_at": NOW,

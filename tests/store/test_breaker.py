@@ -11,7 +11,7 @@ import pytest
 from tests.store import rows
 from tests.store.statement import Statement
 from vodtender.model.breaker import Breaker, BreakerPolicy, Direction
-from vodtender.model.decision import Change, Signal
+from vodtender.model.change import Change, Signal
 from vodtender.model.vod import Stage, Standing
 from vodtender.store import breaker, claims, vods
 from vodtender.store.database import Connection

@@ -14,7 +14,7 @@ import pytest
 from tests.store import rows
 from tests.store.rows import DIRECTORY, NOW, WORKER
 from vodtender.errors import LeaseLost
-from vodtender.model.decision import Change
+from vodtender.model.change import Change
 from vodtender.model.vod import FileRecord, Stage, Standing, Vod
 from vodtender.store import claims, leases, overview, uploads, workers
 from vodtender.store.claims import CHECKS, DOWNLOADS, UPLOADS, Claim, Progress

@@ -18,7 +18,7 @@ from tests.store.rows import SITUATIONS, URL, WORKER
 from tests.store.statement import Statement
 from vodtender.errors import LeaseLost
 from vodtender.model.breaker import BreakerPolicy
-from vodtender.model.decision import Change, Signal
+from vodtender.model.change import Change, Signal
 from vodtender.model.vod import Stage, Standing
 from vodtender.store import breaker, claims, uploads, vods
 from vodtender.store.database import Connection

@@ -10,7 +10,7 @@ import pytest
 from tests.postgres import NewDatabase
 from tests.store.rows import DIRECTORY, NOW, WORKER
 from vodtender.model.breaker import BreakerPolicy
-from vodtender.model.decision import Change, Signal
+from vodtender.model.change import Change, Signal
 from vodtender.model.discovery import ListedVod, Looks
 from vodtender.model.vod import Stage, Standing, Vod
 from vodtender.store import breaker, claims, files, overview, vods, workers

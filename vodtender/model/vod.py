@@ -92,6 +92,7 @@ class Standing:
     next_try_at: datetime | None = None
     download_attempts: int = 0
     upload_attempts: int = 0
+    polls: int = 0
     missing_since: datetime | None = None
     uncertain_since: datetime | None = None
     video_id: str | None = None
@@ -143,6 +144,7 @@ class Vod:
     recheck: bool
     download_attempts: int
     upload_attempts: int
+    polls: int
     next_try_at: datetime | None
     waiting_for: Waiting | None
     missing_since: datetime | None
@@ -187,6 +189,7 @@ class Vod:
             next_try_at=self.next_try_at,
             download_attempts=self.download_attempts,
             upload_attempts=self.upload_attempts,
+            polls=self.polls,
             missing_since=self.missing_since,
             uncertain_since=self.uncertain_since,
             video_id=self.video_id,

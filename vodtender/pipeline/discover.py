@@ -11,8 +11,8 @@ from typing import cast
 from vodtender import log, metrics
 from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, Transient, VodtenderError
 from vodtender.model import discovery
-from vodtender.model.decision import problem_text
 from vodtender.model.discovery import Kind, ListedVod, LiveStream
+from vodtender.model.step import problem_text
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import catalog, leases, vods
 from vodtender.store.claims import clock

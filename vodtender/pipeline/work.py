@@ -12,7 +12,7 @@ from vodtender import log, metrics
 from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, Transient, VodtenderError
 from vodtender.model import decision
 from vodtender.model.breaker import Breaker, Direction
-from vodtender.model.decision import Change
+from vodtender.model.change import Change, Signal
 from vodtender.model.outcome import Failed, Interrupted, Outcome
 from vodtender.model.vod import Stage, Vod
 from vodtender.pipeline.hold import Hold
@@ -177,7 +177,7 @@ def _tell(lane: Lane, vod: Vod, change: Change, before: str, after: str) -> None
         say(standing.problem, **fields)
     else:
         speaker.info("done" if standing.stage != vod.stage else "waiting", **fields)
-    if change.signal is decision.Signal.FAILURE:
+    if change.signal is Signal.FAILURE:
         metrics.breaker_failures.inc()
     if before != after:
         metrics.breaker_changes.labels(before, after).inc()

@@ -12,7 +12,7 @@ from vodtender.config.settings import Settings
 from vodtender.errors import VodtenderError
 from vodtender.model.backoff import Backoff
 from vodtender.model.breaker import BreakerPolicy
-from vodtender.model.decision import Policy
+from vodtender.model.change import Policy
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.bandwidth import Bandwidth
 from vodtender.pipeline.directory import DataDirectory

@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from vodtender.errors import LeaseLost
-from vodtender.model.decision import Change
+from vodtender.model.change import Change
 from vodtender.model.vod import Stage, Vod, Waiting
 from vodtender.store.database import Connection
 from vodtender.store.vods import COLUMNS
@@ -307,6 +307,7 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
         "next_try_at": standing.next_try_at,
         "download_attempts": standing.download_attempts,
         "upload_attempts": standing.upload_attempts,
+        "polls": standing.polls,
         "missing_since": standing.missing_since,
         "uncertain_since": standing.uncertain_since,
         "video_id": standing.video_id,

@@ -264,7 +264,7 @@ def upload_anew(connection: Connection, vod: Vod) -> None:
         """
         UPDATE vods SET problem = NULL, problem_code = NULL, waiting_for = NULL,
             next_try_at = NULL, uncertain_since = NULL, missing_since = NULL,
-            cancel_reason = NULL, upload_attempts = 0, video_id = NULL,
+            cancel_reason = NULL, upload_attempts = 0, polls = 0, video_id = NULL,
             worker_id = NULL, lease_expires_at = NULL, claim = claim + 1,
             stage = CASE WHEN downloaded_path IS NULL THEN 'queued' ELSE 'downloaded' END
         WHERE id = %s

@@ -36,6 +36,8 @@ CREATE TABLE vods (
     recheck boolean NOT NULL DEFAULT false,
     download_attempts integer NOT NULL DEFAULT 0,
     upload_attempts integer NOT NULL DEFAULT 0,
+    -- How often YouTube was asked whether it has processed the video.
+    polls integer NOT NULL DEFAULT 0,
     -- NULL: at once. Set only while waiting, so that the queue's index holds who may go now.
     next_try_at timestamptz,
     -- What it waits for until then; `run --drain` waits out only what is short.

@@ -59,6 +59,7 @@ BEGIN
     v.missing_since := NULL;
     v.download_attempts := 0;
     v.upload_attempts := 0;
+    v.polls := 0;
     RETURN v;
 END $$;
 
