@@ -86,9 +86,9 @@ def from_manifest_refusal(error: HTTPError, vod_id: str, *, has_cookies: bool) -
         return from_status(error, has_cookies=has_cookies)
     error_code = _error_code(error)
     if error_code in SUBSCRIBER_ONLY_CODES:
-        who = "the account in the cookies file is no" if has_cookies else "no"
+        why = "the account in the cookies file is none" if has_cookies else "there are no cookies"
         return Rejected(
-            f"VOD {vod_id} is for subscribers only, and {who} subscriber.",
+            f"VOD {vod_id} is for subscribers only, and {why}.",
             hint=f"{COOKIES_HINT}   (of a subscriber), then: vodtender retry {vod_id}",
             code="subscriber_only",
         )
