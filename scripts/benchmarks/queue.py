@@ -27,7 +27,7 @@ _CHANNELS = tuple(f"channel_{number}" for number in range(20))
 _FILL = """
     INSERT INTO vods (twitch_vod_id, channel, title, date, duration_seconds, vanishes_at, stage,
         problem, problem_code, video_id, downloaded_path, directory_id, next_try_at, waiting_for)
-    SELECT n::text, 'channel_' || n % 20, 'Stream ' || n, now() - n * interval '1 minute', 3600,
+    SELECT n::text, 'channel_' || n %% 20, 'Stream ' || n, now() - n * interval '1 minute', 3600,
         now() - n * interval '1 minute' + interval '14 days',
         CASE WHEN kind < 5 THEN 'queued' WHEN kind < 7 THEN 'downloaded'
             WHEN kind < 8 THEN 'verifying' WHEN kind < 10 THEN 'failed'
@@ -39,7 +39,7 @@ _FILL = """
         CASE WHEN kind BETWEEN 5 AND 6 THEN 'here' END,
         CASE WHEN kind = 4 THEN now() + interval '1 hour' END,
         CASE WHEN kind = 4 THEN 'backoff' END
-    FROM (SELECT n, n % 97 AS kind FROM generate_series(1, %s) AS n) AS numbered
+    FROM (SELECT n, n %% 97 AS kind FROM generate_series(1, %s) AS n) AS numbered
 """
 
 
