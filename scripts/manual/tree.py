@@ -80,10 +80,7 @@ def _children(found: Any, name: str, context: Any) -> Iterator[Command]:
     if not hasattr(found, "list_commands"):
         return
     for word in found.list_commands(context):
-        try:
-            child = found.get_command(context, word)
-        except ModuleNotFoundError:
-            continue
+        child = found.get_command(context, word)
         if not child.hidden:
             summary = COMMANDS[word] if name == "vodtender" else ""
             yield _command(child, f"{name} {word}", summary, context)
@@ -102,11 +99,11 @@ def _option(parameter: Any, context: Any) -> Option:
     is_flag = parameter.is_flag or parameter.count
     names = (*parameter.opts, *parameter.secondary_opts)
     return Option(
-        tuple(sorted(names, key=lambda one: not one.startswith("--"))),
+        tuple(sorted(names, key=lambda one: one.startswith("--"))),
         "" if is_flag else _value(parameter),
         _help(parameter, context),
         () if is_flag else _choices(parameter),
-        parameter.type_descriptor.is_path or parameter.type_descriptor.is_file,
+        _takes_file(parameter),
         parameter.multiple,
     )
 
@@ -116,7 +113,7 @@ def _argument(parameter: Any, context: Any) -> Argument:
         _value(parameter).removesuffix("…"),
         _help(parameter, context),
         _choices(parameter),
-        parameter.type_descriptor.is_path or parameter.type_descriptor.is_file,
+        _takes_file(parameter),
         parameter.nargs != 1,
         parameter.required,
     )
@@ -125,14 +122,18 @@ def _argument(parameter: Any, context: Any) -> Argument:
 def _value(parameter: Any) -> str:
     if parameter.metavar:
         return str(parameter.metavar)
-    descriptor = parameter.type_descriptor
-    if descriptor.is_path or descriptor.is_file:
+    if _takes_file(parameter):
         return "FILE"
     choices = _choices(parameter)
     if choices:
         return "|".join(choices)
     name = str(max(parameter.opts, key=len))
     return name.lstrip("-").upper().replace("_", "-")
+
+
+def _takes_file(parameter: Any) -> bool:
+    descriptor = parameter.type_descriptor
+    return descriptor.is_path or descriptor.is_file or str(parameter.metavar).startswith("FILE")
 
 
 def _choices(parameter: Any) -> tuple[str, ...]:
