@@ -79,6 +79,19 @@ def test_the_only_one_need_not_be_named(database: Database) -> None:
     assert change.target == "a"
 
 
+def test_a_dead_one_is_not_taken_for_the_only_one_but_belongs_to_all(two: Database) -> None:
+    with two.transaction() as connection:
+        connection.execute(
+            "UPDATE workers SET heartbeat_at = now() - interval '1 hour' WHERE worker_id = 'b'"
+        )
+    (change,) = drain.drain(two, worker_id=None, all_workers=False, **WHO)
+    assert change.target == "a"
+    dead = {c.target: c.note for c in drain.drain(two, worker_id=None, all_workers=True, **WHO)}[
+        "b"
+    ]
+    assert dead == "not heard of for 3600 s; nothing in hand"
+
+
 def test_of_several_one_must_be_named(two: Database) -> None:
     with pytest.raises(UsageError, match="--all") as caught:
         drain.drain(two, worker_id=None, all_workers=False, **WHO)

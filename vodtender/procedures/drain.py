@@ -16,6 +16,10 @@ _LOOK_SECONDS = 0.5
 """Long enough that a claim that was being made while the daemon was told is there to be seen."""
 
 
+_SILENT_SECONDS = 60.0
+"""A daemon that was not heard of for so long has ended or cannot be reached."""
+
+
 @dataclass(frozen=True, slots=True)
 class InHand:
     """A daemon that has not finished, and the VODs (by their Twitch numbers) it works on."""
@@ -107,12 +111,15 @@ def _chosen(connection: Connection, worker_id: str | None, *, all_workers: bool)
                 code="worker",
             )
         return found
-    if len(known) > 1 and not all_workers:
+    if all_workers:
+        return known
+    living = [worker for worker in known if worker.seconds_since_heartbeat < _SILENT_SECONDS]
+    if len(living) > 1:
         raise UsageError(
-            f"{len(known)} daemons are running: say which with --worker, or --all.",
-            hint=_names(known),
+            f"{len(living)} daemons are running: say which with --worker, or --all.",
+            hint=_names(living),
         )
-    return known
+    return living
 
 
 def _names(known: Sequence[Worker]) -> str:
@@ -121,13 +128,17 @@ def _names(known: Sequence[Worker]) -> str:
 
 
 def _change(worker: Worker, in_hand: Sequence[str]) -> Change:
-    busy = f"works on {', '.join(in_hand)}" if in_hand else "nothing in hand"
-    draining = "draining already; " if worker.draining else ""
+    silent = worker.seconds_since_heartbeat
+    notes = [
+        "draining already" if worker.draining else "",
+        f"not heard of for {silent:.0f} s" if silent >= _SILENT_SECONDS else "",
+        f"works on {', '.join(in_hand)}" if in_hand else "nothing in hand",
+    ]
     return Change(
         worker.worker_id,
         {"draining": worker.draining},
         {"draining": True},
-        f"{draining}{busy}",
+        "; ".join(filter(None, notes)),
     )
 
 
