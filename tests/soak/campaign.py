@@ -14,7 +14,6 @@ from pathlib import Path
 from random import Random
 
 import psutil
-import psycopg
 
 from tests.sandbox.world import World
 from tests.soak.daemon import Daemon, command
@@ -165,7 +164,7 @@ class Campaign:
     def connect(self) -> None:
         """The ways to the outside and to the database, good or bad."""
         env = {**os.environ, **self.world.env(), **self.world.settings(), **_SETTINGS}
-        env |= {"DATA_DIR": str(self.data), "DB_DSN": self.server.dsn, "VODTENDER_SOAK": "1"}
+        env |= {"DATA_DIR": str(self.data), "DB_DSN": self.server.dsn}
         if self.plan.bad_network:
             web = Relay(self._to_world, _WEB, self.chance)
             database = Relay(self._to_database, _DATABASE, self.chance)
@@ -233,7 +232,7 @@ class Campaign:
 
     def with_survivors(self, verdict: Verdict) -> Verdict:
         """Adds processes that outlived their daemons."""
-        left = [process for process in _ours() if process.pid != os.getpid()]
+        left = _working_in(self.data)
         if not left:
             return verdict
         complaint = f"{len(left)} processes are left: {[p.pid for p in left]}"
@@ -289,9 +288,13 @@ class Campaign:
         return socket.create_connection(("127.0.0.1", self.world.proxy.port), timeout=None)
 
     def _to_database(self) -> socket.socket:
-        host = psycopg.conninfo.conninfo_to_dict(self.server.dsn)["host"]
+        """Where it always is, also while it is being started again."""
         server = socket.socket(socket.AF_UNIX)
-        server.connect(f"{host}/.s.PGSQL.{PORT}")
+        try:
+            server.connect(str(self.directory / "postgres" / "socket" / f".s.PGSQL.{PORT}"))
+        except OSError:
+            server.close()
+            raise
         return server
 
 
@@ -299,13 +302,12 @@ def _until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
-def _ours() -> list[psutil.Process]:
-    """Living processes that were started by a daemon of a soak."""
+def _working_in(data: Path) -> list[psutil.Process]:
+    """Living processes that were started for this DATA_DIR."""
     found = []
     for process in psutil.process_iter():
         try:
-            of_daemon = "vodtender" in " ".join(process.cmdline())
-            if of_daemon and process.environ().get("VODTENDER_SOAK") == "1":
+            if process.environ().get("DATA_DIR") == str(data):
                 found.append(process)
         except psutil.Error:
             continue

@@ -36,17 +36,28 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self.cuts = 0
-        threading.Thread(target=self._accept, name="relay", daemon=True).start()
+        self._ends: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._accept, name="relay", daemon=True)]
+        self._threads[0].start()
 
     def calm(self) -> None:
         """From now on everything is passed on as it is."""
         self._badness = Badness()
 
     def close(self) -> None:
+        """Breaks every connection and waits until nothing of the relay is left."""
         self._stopping.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._threads[0].join()
+        with self._lock:
+            ends = list(self._ends)
+        for end in ends:
+            _shut(end)
+        for thread in self._threads[1:]:
+            thread.join()
 
     def _accept(self) -> None:
         while not self._stopping.is_set():
@@ -59,8 +70,21 @@ class Relay:
             except OSError:
                 client.close()
                 continue
-            for source, target in ((client, server), (server, client)):
-                threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+            with self._lock:
+                self._ends |= {client, server}
+            thread = threading.Thread(target=self._relay, args=(client, server), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _relay(self, client: socket.socket, server: socket.socket) -> None:
+        back = threading.Thread(target=self._pass_on, args=(server, client), daemon=True)
+        back.start()
+        self._pass_on(client, server)
+        back.join()
+        for end in (client, server):
+            end.close()
+        with self._lock:
+            self._ends -= {client, server}
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -70,9 +94,7 @@ class Relay:
                     break
                 target.sendall(self._spoilt(chunk))
         for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+            _shut(end)
 
     def _spoilt(self, chunk: bytes) -> bytes:
         badness, chance = self._badness, self._chance
@@ -86,3 +108,8 @@ class Relay:
             spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
             return bytes(spoilt)
         return chunk
+
+
+def _shut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
