@@ -162,6 +162,15 @@ def test_progress_starts_the_count_of_tries_anew() -> None:
     assert moved.signal is Signal.FAILURE
 
 
+def test_tries_that_cost_an_upload_of_the_day_are_few() -> None:
+    failed = Failed(Transient("503"), costly=True)
+    reasons = [
+        decided(vod(Stage.DOWNLOADED, upload_attempts=n), failed).standing.waiting_for
+        for n in range(4)
+    ]
+    assert reasons == [Waiting.BACKOFF, Waiting.BACKOFF, Waiting.COOLDOWN, Waiting.COOLDOWN]
+
+
 @pytest.mark.parametrize(
     ("error", "reason", "signal"),
     [

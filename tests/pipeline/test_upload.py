@@ -286,6 +286,20 @@ def test_each_channel_goes_to_its_own_account_with_its_own_quota(
     assert publisher.publish("1002").stage is Stage.PUBLISHED
 
 
+def test_accounts_of_one_project_share_its_day(new_publisher: NewPublisher) -> None:
+    publisher = new_publisher(
+        TWITCH_CHANNELS="alice,bob", YT_CHANNEL_ACCOUNTS="bob=second", UPLOAD_DAILY_LIMIT="1"
+    )
+    publisher.log_in()
+    publisher.log_in(publisher.world.google.add_account("second"), "second")
+    publisher.add("1001", channel="alice")
+    publisher.add("1002", channel="bob")
+    publisher.upload()
+    publisher.upload()
+    assert publisher.vod("1002").waiting_for is Waiting.QUOTA
+    assert publisher.sessions_opened == 1
+
+
 def test_without_a_login_vods_wait_and_a_login_sends_them_off(new_publisher: NewPublisher) -> None:
     publisher = new_publisher()
     path = publisher.add()

@@ -97,13 +97,13 @@ class Settings:
         integer(1, 64), "1", "VODs that come down at the same time"
     )
     download_max_attempts: int = _download.setting(
-        ONE_OR_MORE, "5", "tries before a VOD has failed for good"
+        ONE_OR_MORE, "5", "quick tries of a download before it rests between tries"
     )
     download_backoff_base: timedelta = _download.setting(
         MOMENT, "2s", "first pause between tries; it doubles each time"
     )
     processing_retry_cooldown: timedelta = _download.setting(
-        MOMENT, "600s", "longest pause between tries"
+        MOMENT, "600s", "rest after the quick tries; it doubles each time, up to 6 hours"
     )
     download_rate_limit: int | None = _download.optional(
         limit(RATE), "bytes per second for all downloads of a daemon", example="4M"
@@ -205,7 +205,7 @@ class Settings:
     )
 
     upload_max_attempts: int = _upload.setting(
-        ONE_OR_MORE, "5", "tries before an upload has failed for good"
+        ONE_OR_MORE, "5", "quick tries of an upload before it rests between tries"
     )
     upload_backoff_base: timedelta = _upload.setting(
         MOMENT, "2s", "first pause between tries; it doubles each time"

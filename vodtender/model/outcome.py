@@ -36,12 +36,14 @@ class Failed:
 
     `session_over`: the upload's session has certainly not become a video and never will, so
     the upload begins anew. Anything short of that keeps the session, to be asked first.
-    `progressed`: YouTube holds more than before this try.
+    `progressed`: YouTube holds more than before this try. `costly`: it counts against the day's
+    uploads though nothing came of it.
     """
 
     error: VodtenderError
     session_over: bool = False
     progressed: bool = False
+    costly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ _POLL_FIRST = timedelta(seconds=3)
 _POLL_LONGEST = timedelta(minutes=10)
 _FIRST_LOOKS = timedelta(minutes=1)
 """So long `run --drain` waits for a video that YouTube does not show."""
+_COSTLY_TRIES = 3
+"""After so many comes a rest: a short trouble of YouTube's must not use up the day's uploads."""
 _FILE_ERRORS = ("file_changed", "file_missing")
 
 
@@ -145,7 +147,8 @@ class UploadStep(Step):
             standing = replace(standing, stage=Stage.DOWNLOADED)
         if outcome.progressed:
             standing = replace(standing, upload_attempts=0)
-        return replace(self.again(standing, error), forget_session=outcome.session_over)
+        change = self.again(standing, error, costly=outcome.costly)
+        return replace(change, forget_session=outcome.session_over)
 
     def could_not_ask(self, error: VodtenderError) -> Change:
         """Asking changes nothing at YouTube, and no breaker keeps anybody from asking: so it
@@ -156,11 +159,13 @@ class UploadStep(Step):
             return self.uncertain(error)
         return replace(self.again(self.standing, error), signal=Signal.NOTHING)
 
-    def again(self, standing: Standing, error: VodtenderError) -> Change:
+    def again(self, standing: Standing, error: VodtenderError, *, costly: bool = False) -> Change:
         """Later, if only time is needed, or when something else is done."""
         if not isinstance(error, (Transient, Uncertain)):
             return self.needs_something(standing, error)
         failures = standing.upload_attempts + 1
+        if costly and failures >= _COSTLY_TRIES:
+            failures = max(failures, self.policy.upload.quick_tries)
         counted = replace(standing, upload_attempts=failures)
         return self.try_again(counted, self.policy.upload, failures, error)
 

@@ -20,6 +20,7 @@ from vodtender.errors import (
     LeaseLost,
     Rejected,
     Stopped,
+    Transient,
     Uncertain,
     VodtenderError,
 )
@@ -203,7 +204,10 @@ class _Delivery:
         metadata = metadata_of(self.place, self.vod, part)
         self.unless_held(allowance.spend(self.place, self.hold, upload))
         youtube = self.place.accounts.youtube(upload.account)
-        uri = youtube.open_session(metadata, upload.size_bytes, MIME)
+        try:
+            uri = youtube.open_session(metadata, upload.size_bytes, MIME)
+        except Transient as error:
+            raise _Ended(Failed(error, costly=True)) from error
         sealed = self.place.accounts.box.seal_session(uri, self.vod.twitch_vod_id, upload.part)
         session = replace(upload, session_uri=sealed)
         with self.place.database.transaction() as connection:

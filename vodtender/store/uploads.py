@@ -64,9 +64,11 @@ def of_vod(connection: Connection, vod_id: int) -> list[Upload]:
 
 
 def put(connection: Connection, upload: Upload) -> None:
-    """Stores an upload, in place of an earlier one of the same part."""
+    """Stores an upload, in place of an earlier one of the same part and of all that belong to
+    another division into parts."""
     connection.execute(
-        "DELETE FROM uploads WHERE vod_id = %s AND part = %s", (upload.vod_id, upload.part)
+        "DELETE FROM uploads WHERE vod_id = %s AND (part = %s OR parts <> %s)",
+        (upload.vod_id, upload.part, upload.parts),
     )
     connection.execute(
         "INSERT INTO uploads (vod_id, part, parts, account, project, marker, session_uri,"
