@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from vodtender import __version__, log
+from vodtender.clients.ytdlp.process import check_arguments
 from vodtender.config.settings import Settings
 from vodtender.daemon.chores import Chores
 from vodtender.daemon.lanes import Bell, Gate, LaneThread
@@ -82,6 +83,8 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(signals.caught())
         directory = open_directory(settings.data_dir)
+        if settings.ytdlp_args:
+            check_arguments(settings.ytdlp_args)
         web = WebServer(settings.http_addr)
         stack.callback(web.close)
         database = stack.enter_context(open_database(settings, pooled=True))

@@ -46,6 +46,12 @@ def main() -> None:
 
 
 def _serve(request: dict[str, Any], speaker: Speaker, rate_limit: RateLimit) -> None:
+    if request["mode"] == "check":
+        from vodtender.clients.ytdlp import arguments
+
+        arguments.options(request["extra_args"])
+        speaker.result("fine")
+        return
     import stamina.instrumentation
 
     from vodtender.clients.ytdlp.fetching import Fetch, open_twitch

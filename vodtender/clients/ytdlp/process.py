@@ -209,6 +209,14 @@ def probe(
         raise _unfinished()
 
 
+def check_arguments(extra_args: Sequence[str]) -> None:
+    """Whether yt-dlp and vodtender take these. Raises SettingsError (code `ytdlp_args`)."""
+    asked = {"mode": "check", **_common(None, extra_args, verbose=False)}
+    with Child(asked, Watch(_PROBE_TIMEOUT, _QUIET, lambda: False), None) as child:
+        if not any(line["type"] == "result" for line in child.lines()):
+            raise _unfinished()
+
+
 def _common(cookies_path: Path | None, extra_args: Sequence[str], verbose: bool) -> dict[str, Any]:
     return {
         "cookies_path": None if cookies_path is None else str(cookies_path.absolute()),
