@@ -24,7 +24,7 @@ __vodtender_options() {
     'vodtender skip') words='--reason --dry-run --json -h --help' ;;
     'vodtender cancel') words='--reason --dry-run --json -h --help' ;;
     'vodtender priority') words='--reason --dry-run --json -h --help' ;;
-    'vodtender resolve') words='--uploaded --not-uploaded --reason --dry-run --json -h --help' ;;
+    'vodtender resolve') words='--uploaded --not-uploaded -y --yes --reason --dry-run --json -h --help' ;;
     'vodtender breaker') words='-h --help' ;;
     'vodtender breaker status') words='--channel --json -h --help' ;;
     'vodtender breaker reset') words='--channel --reason --dry-run --json -h --help' ;;
