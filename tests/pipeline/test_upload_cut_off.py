@@ -118,6 +118,18 @@ def test_a_worker_that_lost_its_lease_completes_nothing(new_publisher: NewPublis
     assert publisher.sessions_opened == 1
 
 
+def test_an_upload_that_was_cancelled_is_not_completed(publisher: Publisher) -> None:
+    publisher.add()
+    gate = publisher.world.faults.hold_answer(**PUT, skip=LAST - 1)
+    with publisher.in_background():
+        gate.wait_reached()
+        publisher.sql("UPDATE vods SET cancel_reason = 'not this one'")
+        gate.release()
+    vod = publisher.vod()
+    assert (vod.stage, vod.problem) == (Stage.SKIPPED, "not this one")
+    assert publisher.world.youtube.videos == []
+
+
 def test_a_session_that_could_not_be_stored_for_want_of_the_lease_gets_no_byte(
     publisher: Publisher,
 ) -> None:

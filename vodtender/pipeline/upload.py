@@ -18,10 +18,8 @@ from vodtender import log, metrics
 from vodtender.errors import (
     DatabaseUnavailable,
     LeaseLost,
-    Rejected,
     Stopped,
     Transient,
-    Uncertain,
     VodtenderError,
 )
 from vodtender.model import video_metadata, youtube_parts
@@ -33,6 +31,7 @@ from vodtender.pipeline import allowance, published
 from vodtender.pipeline.download import drop_work
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.parts import cut_files
+from vodtender.pipeline.sending import Sending
 from vodtender.pipeline.work import Lane, Result
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import claims, uploads
@@ -81,6 +80,15 @@ class _Delivery:
     open_at: dict[int, int] = field(default_factory=dict)
     """How far the open sessions are, by part."""
 
+    @property
+    def vod(self) -> Vod:
+        return self.hold.vod
+
+    @property
+    def account(self) -> str:
+        """Where the channel's VODs go now. A session stays with the account that opened it."""
+        return self.place.accounts.name_for(self.vod.channel)
+
     def run(self) -> OnYouTube:
         whole = self.ask_youtube()
         if whole is not None:
@@ -94,7 +102,7 @@ class _Delivery:
 
     def ask_youtube(self) -> str | None:
         """The video, if YouTube has all of it. That takes no file."""
-        vod = self.hold.vod
+        vod = self.vod
         with self.place.database.transaction() as connection:
             known = uploads.of_vod(connection, vod.id)
         if vod.video_id is not None:
@@ -116,7 +124,7 @@ class _Delivery:
         return published.whole_upload(known, states)
 
     def intact_file(self) -> Path:
-        directory, vod = self.place.directory, self.hold.vod
+        directory, vod = self.place.directory, self.vod
         if not directory.holds(vod):
             raise _Ended(FileGone(f"its file lies in another place ({vod.downloaded_path})"))
         path = directory.file_of(vod)
@@ -130,7 +138,7 @@ class _Delivery:
     @contextmanager
     def files(self, path: Path) -> Iterator[list[tuple[Part, Path]]]:
         """The parts and their files."""
-        vod, settings = self.hold.vod, self.place.settings
+        vod, settings = self.vod, self.place.settings
         parts = youtube_parts.plan(
             vod.file_seconds or 0.0, vod.file_size_bytes or 0, split=settings.yt_split
         )
@@ -144,10 +152,6 @@ class _Delivery:
             ]
 
     # --- one part -----------------------------------------------------------------------
-
-    @property
-    def account(self) -> str:
-        return self.place.accounts.name_for(self.hold.vod.channel)
 
     def deliver(self, part: Part, file: Path) -> str:
         known = self.known.get(part.number)
@@ -172,10 +176,6 @@ class _Delivery:
                 uploads.put(connection, replace(upload, video_id=found))
             return found
         return self.begin(upload, file, part)
-
-    @property
-    def vod(self) -> Vod:
-        return self.hold.vod
 
     def fits(self, upload: Upload, file: Path) -> bool:
         """Whether the session was begun with this very file."""
@@ -222,7 +222,7 @@ class _Delivery:
         _log.info("upload started", vod=vod, start=start, size=session.size_bytes)
         if self.vod.stage is not Stage.UPLOADING:
             self.hold.advance(Stage.UPLOADING)
-        sending = _Sending(self.place, self.hold, session, start)
+        sending = Sending(self.place, self.hold, session, start)
         try:
             video_id = self.place.accounts.youtube(session.account).send(
                 uri,
@@ -249,47 +249,6 @@ class _Delivery:
     def unless_held(self, held: Held | None) -> None:
         if held is not None:
             raise _Ended(held)
-
-
-@dataclass(slots=True)
-class _Sending:
-    """How far one run of chunks is."""
-
-    place: Workplace
-    hold: Hold
-    session: Upload
-    start: int
-    began: float = field(default_factory=time.monotonic)
-    received: int = field(init=False)
-    last_begun: bool = False
-
-    def __post_init__(self) -> None:
-        self.note(self.start)
-
-    def note(self, received_bytes: int) -> None:
-        self.received = received_bytes
-        elapsed = time.monotonic() - self.began
-        speed = (received_bytes - self.start) / elapsed if elapsed > 0.5 else None
-        size = self.session.size_bytes
-        self.hold.report(Progress("upload", "sending", received_bytes, size, speed))
-
-    def begin_last(self) -> None:
-        """From here on the upload may be complete, whatever becomes of us. Raises LeaseLost: a
-        worker that is not the VOD's any more completes nothing."""
-        with self.place.database.transaction() as connection:
-            claims.hold(connection, self.hold.claim)
-            uploads.note_last(connection, self.session.vod_id, self.session.part)
-        self.last_begun = True
-
-    def failed(self, error: VodtenderError) -> Failed:
-        is_file = error.code in ("file_changed", "file_missing")
-        is_refused = isinstance(error, Rejected) and not self.last_begun
-        is_gone = error.code == "session_gone" and not isinstance(error, Uncertain)
-        return Failed(
-            error,
-            session_over=is_file or is_refused or is_gone,
-            progressed=self.received > self.start,
-        )
 
 
 def metadata_of(place: Workplace, vod: Vod, part: Part) -> VideoMetadata:
