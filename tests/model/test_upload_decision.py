@@ -4,10 +4,11 @@ certainly has not become a video."""
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
+from tests.model.a_vod import NOW, vod
 from vodtender.errors import (
     Answer,
     AuthExpired,
@@ -39,7 +40,6 @@ from vodtender.model.outcome import (
 )
 from vodtender.model.vod import Stage, Vod, Waiting
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 BACKOFF = Backoff(5, timedelta(seconds=2), timedelta(minutes=10))
 POLICY = Policy(download=BACKOFF, upload=BACKOFF, absence_wait=HOUR)
@@ -58,28 +58,6 @@ ERRORS: tuple[VodtenderError, ...] = (
     Uncertain("who knows"),
     Rejected("refused", code="invalid_title"),
 )
-
-
-def vod(stage: Stage = Stage.UPLOADING, **more: object) -> Vod:
-    known: dict[str, object] = dict.fromkeys(Vod.__dataclass_fields__)
-    known |= {
-        "id": 1,
-        "twitch_vod_id": "1001",
-        "channel": "alice",
-        "title": "A stream",
-        "stage": stage,
-        "gaps": (),
-        "download_attempts": 0,
-        "upload_attempts": 0,
-        "polls": 0,
-        "recheck": False,
-        "downloaded_path": "/data/x.mp4",
-        "created_at": NOW,
-        "priority": 0,
-        "claim": 1,
-        **more,
-    }
-    return Vod(**known)  # type: ignore[arg-type]
 
 
 def decided(of: Vod, outcome: Outcome, now: datetime = NOW) -> Change:
@@ -267,3 +245,49 @@ def test_what_was_not_tried_stays_where_it_is(stage: Stage) -> None:
     held = decided(vod(stage), Held("the quota", "quota", NOW + HOUR, Waiting.QUOTA))
     assert (held.standing.stage, held.standing.next_try_at) == (stage, NOW + HOUR)
     assert decided(vod(stage), Interrupted()).standing.stage is stage
+
+
+# --- asking -----------------------------------------------------------------------------
+
+
+def test_a_hiccup_after_many_polls_is_a_first_failure() -> None:
+    of = vod(Stage.VERIFYING, video_id="v", polls=50)
+    change = decided(of, Failed(Transient("503")))
+    assert (change.standing.stage, change.standing.waiting_for) == (
+        Stage.VERIFYING,
+        Waiting.BACKOFF,
+    )
+    assert (change.standing.upload_attempts, change.standing.polls) == (1, 50)
+    seen = decided(replace(of, upload_attempts=4), Processing())
+    assert (seen.standing.upload_attempts, seen.standing.polls) == (0, 51)
+
+
+def test_polls_come_more_and_more_rarely_and_go_on_for_ever() -> None:
+    of, pauses = vod(Stage.VERIFYING, video_id="v"), []
+    for _ in range(40):
+        standing = decided(of, Processing()).standing
+        assert (standing.stage, standing.waiting_for) == (Stage.VERIFYING, Waiting.PROCESSING)
+        assert standing.next_try_at is not None
+        pauses.append(standing.next_try_at - NOW)
+        of = replace(of, polls=standing.polls)
+    assert pauses[0] == timedelta(seconds=3)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
+@pytest.mark.parametrize("stage", [Stage.FINALIZING, Stage.VERIFYING])
+def test_what_asking_meets_tells_the_breaker_nothing(stage: Stage, error: VodtenderError) -> None:
+    change = decided(vod(stage, video_id="v"), Failed(error))
+    assert change.signal is Signal.NOTHING
+    assert change.standing.video_id == "v"
+
+
+def test_who_cannot_understand_youtubes_answer_goes_on_asking() -> None:
+    change = decided(vod(Stage.VERIFYING, video_id="v"), Failed(Uncertain("garbled")))
+    assert change.standing.stage is Stage.VERIFYING
+
+
+def test_an_upload_that_was_uncertain_and_is_there_is_a_success() -> None:
+    assert decided(vod(Stage.FINALIZING), OnYouTube("v")).signal is Signal.SUCCESS
+    assert decided(vod(Stage.VERIFYING, video_id="v"), Processed()).signal is Signal.NOTHING

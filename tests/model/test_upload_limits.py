@@ -1,16 +1,14 @@
-"""The day's limits, and the day itself."""
+"""The day's limits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from vodtender.model.quota import PacificByRule, next_reset, pacific_day
 from vodtender.model.upload_limits import Limits, is_backfill, why_wait
 
 NOON = datetime(2026, 7, 1, 19, tzinfo=UTC)
@@ -70,26 +68,39 @@ def test_old_vods_are_the_back_catalog() -> None:
     assert is_backfill(NOON - timedelta(days=7, seconds=1), 7, NOON)
 
 
-@pytest.mark.parametrize(
-    ("moment", "day", "reset"),
-    [
-        ("2026-07-02T06:59:59", date(2026, 7, 1), "2026-07-02T07:00:00"),
-        ("2026-07-02T07:00:00", date(2026, 7, 2), "2026-07-03T07:00:00"),
-        ("2026-01-02T07:59:59", date(2026, 1, 1), "2026-01-02T08:00:00"),
-        # The nights in which the clocks change: days of 23 and of 25 hours.
-        ("2026-03-08T08:00:00", date(2026, 3, 8), "2026-03-09T07:00:00"),
-        ("2026-11-01T07:00:00", date(2026, 11, 1), "2026-11-02T08:00:00"),
-    ],
+def test_any_number_of_days_is_a_number_of_days() -> None:
+    assert not is_backfill(NOON - timedelta(days=7), 10**12, NOON)
+
+
+@given(
+    limits=st.builds(
+        Limits,
+        uploads=st.integers(0, 6),
+        backfill_uploads=st.integers(0, 6),
+        units=st.integers(0, 10_000),
+        upload_cost_units=st.integers(0, 3000),
+        spread=st.booleans(),
+    ),
+    wishes=st.lists(st.tuples(st.booleans(), st.integers(0, 7200)), max_size=40),
 )
-def test_the_day_begins_at_midnight_in_california(moment: str, day: date, reset: str) -> None:
-    now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
-    assert pacific_day(now) == day
-    assert next_reset(now) == datetime.fromisoformat(reset).replace(tzinfo=UTC)
-
-
-@settings(deadline=None)
-@given(st.datetimes(datetime(2010, 1, 1), datetime(2037, 1, 1)))  # noqa: DTZ001 - made UTC below
-def test_without_a_time_zone_database_the_rule_says_the_same(moment: datetime) -> None:
-    now = moment.replace(tzinfo=UTC)
-    theirs = now.astimezone(ZoneInfo("America/Los_Angeles"))
-    assert now.astimezone(PacificByRule()).replace(tzinfo=None) == theirs.replace(tzinfo=None)
+def test_whoever_waits_as_told_never_exceeds_a_limit_and_is_never_told_to_wait_for_the_past(
+    limits: Limits, wishes: list[tuple[bool, int]]
+) -> None:
+    now, spent = NOON, Spent()
+    for backfill, seconds in wishes:
+        now += timedelta(seconds=seconds)
+        if now >= RESET:
+            break
+        wait = why_wait(limits, spent, backfill=backfill, now=now)
+        if wait is not None:
+            assert now < wait.until <= RESET
+            continue
+        spent = Spent(
+            units=spent.units + limits.upload_cost_units,
+            uploads=spent.uploads + 1,
+            backfill_uploads=spent.backfill_uploads + backfill,
+            last_upload_at=now,
+        )
+        assert spent.units <= limits.units
+        assert spent.uploads <= limits.uploads
+        assert not backfill or spent.backfill_uploads <= limits.backfill_uploads

@@ -46,7 +46,7 @@ class Wait:
 
 def is_backfill(began_at: datetime, newer_than_days: int, now: datetime) -> bool:
     """Whether a VOD is from the back catalog, and not one of the streams of these days."""
-    return now - began_at > timedelta(days=newer_than_days)
+    return (now - began_at) / _DAY > newer_than_days
 
 
 def why_wait(limits: Limits, spent: Spent, *, backfill: bool, now: datetime) -> Wait | None:
