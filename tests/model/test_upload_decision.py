@@ -187,12 +187,6 @@ def test_a_file_that_is_gone_does_not_matter_once_youtube_has_the_video() -> Non
     assert (change.standing.stage, change.standing.video_id) == (Stage.VERIFYING, "v")
 
 
-def test_a_file_that_changed_on_the_way_takes_its_session_along() -> None:
-    error = Rejected("changed", code="file_changed")
-    change = decided(vod(), Failed(error, session_over=True))
-    assert (change.standing.stage, change.forget_session) == (Stage.QUEUED, True)
-
-
 def test_what_is_on_youtube_is_verified() -> None:
     change = decided(vod(upload_attempts=3, uncertain_since=NOW), OnYouTube("v"))
     standing = change.standing

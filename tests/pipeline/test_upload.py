@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -401,16 +402,29 @@ def test_another_file_is_never_sent_into_a_session_that_was_begun_with_one(
     assert publisher.sessions_opened == 2
 
 
-def test_a_file_that_changes_while_it_is_sent_is_fetched_again(publisher: Publisher) -> None:
+def changed_on_the_way(publisher: Publisher, change: Callable[[Path], object]) -> Path:
     path = publisher.add()
     gate = publisher.world.faults.hold_answer(**PUT)
     with publisher.in_background():
         gate.wait_reached()
-        os.truncate(path, 10)
+        change(path)
         gate.release()
-    vod = publisher.vod()
-    assert (vod.stage, publisher.uploads()) == (Stage.QUEUED, [])
+    assert publisher.uploads() == []
+    return path
+
+
+def test_a_file_that_changes_while_it_is_sent_is_fetched_again(publisher: Publisher) -> None:
+    changed_on_the_way(publisher, lambda path: os.truncate(path, 10))
+    publisher.hasten()
+    publisher.upload()
+    assert publisher.vod().stage is Stage.QUEUED
     assert publisher.world.youtube.videos == []
+
+
+def test_a_file_that_was_only_touched_is_not(publisher: Publisher) -> None:
+    path = changed_on_the_way(publisher, Path.touch)
+    assert publisher.publish().stage is Stage.PUBLISHED
+    publisher.assert_one_whole_video(path)
 
 
 # --- nobody knows whether it is there -----------------------------------------------------

@@ -20,7 +20,6 @@ _FIRST_LOOKS = timedelta(minutes=1)
 """So long `run --drain` waits for a video that YouTube does not show."""
 _COSTLY_TRIES = 3
 """After so many comes a rest: a short trouble of YouTube's must not use up the day's uploads."""
-_FILE_ERRORS = ("file_changed", "file_missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +134,6 @@ class UploadStep(Step):
         error = outcome.error
         if self.vod.stage in (Stage.FINALIZING, Stage.VERIFYING):
             return self.could_not_ask(error)
-        if error.code in _FILE_ERRORS:
-            return replace(self.file_gone(error.message), forget_session=outcome.session_over)
         if isinstance(error, Uncertain):
             return self.uncertain(error)
         if isinstance(error, Rejected):

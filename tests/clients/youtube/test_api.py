@@ -122,8 +122,9 @@ def test_the_search_stops_at_its_limits(account: Account, monkeypatch: pytest.Mo
 
 def test_a_channel_that_never_uploaded_has_no_upload(account: Account) -> None:
     assert found(account) == []
-    account.world.faults.google("playlistNotFound", path="*/playlistItems")
-    assert found(account) == []
+    for reason in ("playlistNotFound", "notFound"):
+        account.world.faults.google(reason, path="*/playlistItems")
+        assert found(account) == []
 
 
 def test_the_playlist_holds_the_video_once(account: Account) -> None:

@@ -380,7 +380,7 @@ def test_a_complete_session_is_not_sent_again(account: Account) -> None:
 
 
 @pytest.mark.parametrize("change", ["shorter", "longer", "touched"])
-def test_a_file_that_changes_underneath_is_rejected(account: Account, change: str) -> None:
+def test_a_file_that_changes_underneath_ends_the_upload(account: Account, change: str) -> None:
     uri = account.open()
 
     def changed(received: int) -> bool:
@@ -394,24 +394,24 @@ def test_a_file_that_changes_underneath_is_rejected(account: Account, change: st
             os.utime(account.path, ns=(1, 1))
         return False
 
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(Transient) as caught:
         account.send(uri, size_bytes=SIZE, should_stop=lambda: changed(0))
     assert caught.value.code == "file_changed"
     assert account.world.youtube.videos == []
 
 
-def test_a_file_of_another_size_is_rejected_before_a_byte_is_sent(account: Account) -> None:
+def test_a_file_of_another_size_ends_the_upload_before_a_byte_is_sent(account: Account) -> None:
     uri = account.open()
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(Transient) as caught:
         account.send(uri, size_bytes=SIZE + 1)
     assert caught.value.code == "file_changed"
     assert account.world.record.count(path="*/upload/*", method="PUT") == 0
 
 
-def test_a_file_that_is_gone_is_rejected(account: Account) -> None:
+def test_a_file_that_is_gone_ends_the_upload(account: Account) -> None:
     uri = account.open()
     account.path.unlink()
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(Transient) as caught:
         account.send(uri, size_bytes=SIZE)
     assert caught.value.code == "file_missing"
 

@@ -119,8 +119,9 @@ class YouTube:
         Raises:
             Uncertain: the last byte was sent and the answer is lost, unreadable or a 5xx.
             Transient: it broke off before; the session is still good, so ask it first. With
-                code `session_gone` it is not, and a new one is needed.
-            Rejected: `file_changed`, `file_missing`, or what YouTube says.
+                code `session_gone` it is not, and with `file_changed` or `file_missing` it is not
+                to be gone on with: a new one is needed.
+            Rejected: what YouTube says.
             Stopped: `should_stop` became true; the session is still good.
         """
         with self._limits_told():
@@ -236,7 +237,7 @@ class YouTube:
             try:
                 answer = self._list_page(playlist_id, page_token)
             except Rejected as error:
-                if error.code == "playlist_not_found":
+                if error.code in ("playlist_not_found", "not_found"):
                     return  # how YouTube puts it that nothing was ever uploaded
                 raise
             page = items_of(answer)

@@ -11,7 +11,7 @@ from typing import Any
 
 from googleapiclient.http import MediaUpload
 
-from vodtender.errors import Rejected, Stopped, Transient
+from vodtender.errors import Stopped, Transient
 
 _BLOCK_BYTES = 256 * 1024
 _NAP_SECONDS = 0.2
@@ -48,9 +48,8 @@ class WatchedFile:
     """The file being uploaded, open for reading. It must not change while it is.
 
     Raises:
-        Rejected: `file_missing`, or `file_changed` when its size is not `size_bytes` or it is
-            written to after it was opened.
-        Transient: `disk`: it is there and cannot be read.
+        Transient: `file_missing`; `file_changed` when its size is not `size_bytes` or it is
+            written to after it was opened; `disk` when it is there and cannot be read.
     """
 
     def __init__(self, path: Path, size_bytes: int) -> None:
@@ -59,9 +58,8 @@ class WatchedFile:
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise Rejected(
+            raise Transient(
                 f"{path.name} is gone: it was deleted or moved before its upload was done",
-                hint="vodtender reprocess VOD fetches it again",
                 code="file_missing",
             ) from None
         except OSError as error:
@@ -80,13 +78,13 @@ class WatchedFile:
         os.close(self._fd)
 
     def check(self) -> None:
-        """Raises Rejected `file_changed` if it is no longer the file that was opened."""
+        """Raises Transient `file_changed` if it is no longer the file that was opened."""
         found = os.fstat(self._fd)
         if found.st_size != self._size_bytes or found.st_mtime_ns != self._modified_ns:
             raise self._changed(found.st_size)
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Exactly `size` bytes, or Rejected `file_changed` if the file ends before."""
+        """Exactly `size` bytes, or Transient `file_changed` if the file ends before."""
         block = os.pread(self._fd, size, offset)
         while len(block) < size:
             more = os.pread(self._fd, size - len(block), offset + len(block))
@@ -95,11 +93,10 @@ class WatchedFile:
             block += more
         return block
 
-    def _changed(self, found_bytes: int) -> Rejected:
-        return Rejected(
+    def _changed(self, found_bytes: int) -> Transient:
+        return Transient(
             f"{self._path.name} changed while it was uploaded: it had {self._size_bytes} bytes "
             f"and has {found_bytes}, so the upload cannot be completed as it began",
-            hint="vodtender reprocess VOD fetches it again",
             code="file_changed",
         )
 
