@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.pipeline.fetcher import Fetcher
 from tests.pipeline.publisher import Publisher
 from tests.sandbox.world import World
 from vodtender.clients.postgres_server import EmbeddedServer
@@ -39,6 +40,32 @@ def publisher(new_publisher: NewPublisher) -> Publisher:
     publisher = new_publisher()
     publisher.log_in()
     return publisher
+
+
+@pytest.fixture
+def fetcher(in_world: World, database_dsn: str, tmp_path: Path) -> Iterator[Fetcher]:
+    """A worker for the channel alice; Helix finds the VODs, uploads are off."""
+    in_world.add_channel("alice")
+    fetcher = Fetcher(in_world, database_dsn, tmp_path)
+    yield fetcher
+    fetcher.close()
+
+
+@pytest.fixture
+def poor_fetcher(in_world: World, database_dsn: str, tmp_path: Path) -> Iterator[Fetcher]:
+    """The same without Helix's credentials."""
+    in_world.add_channel("alice")
+    without = {"TWITCH_CLIENT_ID": "", "TWITCH_CLIENT_SECRET": ""}
+    fetcher = Fetcher(in_world, database_dsn, tmp_path, **without)
+    yield fetcher
+    fetcher.close()
+
+
+@pytest.fixture(params=["fetcher", "poor_fetcher"], ids=["helix", "yt-dlp"])
+def either_fetcher(request: pytest.FixtureRequest) -> Fetcher:
+    """With Helix's credentials and without them."""
+    found: Fetcher = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tests.store.rows import NOW
 from vodtender.model.discovery import ListedVod, Looks
 from vodtender.model.vod import Stage
 from vodtender.store import catalog, claims, vods
+from vodtender.store.catalog import Cursor
 from vodtender.store.database import Connection
 from vodtender.store.vods import Entry
 
@@ -256,9 +257,9 @@ def test_a_channel_is_known_with_what_its_last_look_said(connection: Connection)
 
 def test_a_cursor_is_kept_for_each_channel_and_kind(connection: Connection) -> None:
     assert catalog.cursor_of(connection, "alice", "archive") is None
-    catalog.save_cursor(connection, "alice", "archive", "here")
-    catalog.save_cursor(connection, "alice", "archive", "there")
-    assert catalog.cursor_of(connection, "alice", "archive") == "there"
+    catalog.save_cursor(connection, "alice", "archive", Cursor("here", 100))
+    catalog.save_cursor(connection, "alice", "archive", Cursor("there", 200))
+    assert catalog.cursor_of(connection, "alice", "archive") == Cursor("there", 200)
     assert catalog.cursor_of(connection, "alice", "upload") is None
     catalog.save_cursor(connection, "alice", "archive", None)
     assert catalog.cursor_of(connection, "alice", "archive") is None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import cast
 
 from vodtender import log, metrics
@@ -15,6 +14,7 @@ from vodtender.model.discovery import Kind, ListedVod, LiveStream
 from vodtender.model.step import problem_text
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import catalog, leases, vods
+from vodtender.store.catalog import Cursor
 from vodtender.store.claims import clock
 from vodtender.store.vods import Entry
 
@@ -22,6 +22,14 @@ _log = log.get("discover")
 _LEASE_SECONDS = 120.0
 _RECENT = 100
 """VODs that a look between two walks through the whole catalog takes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """How far a walk through a catalog has come; None: to its end."""
+
+    kind: Kind
+    cursor: str | None
 
 
 @dataclass(slots=True)
@@ -39,9 +47,9 @@ class _Look:
         self,
         listed: Sequence[ListedVod],
         live: Mapping[str, LiveStream] | None,
-        cursor: tuple[str, str | None] | None = None,
+        walked: Walked | None = None,
     ) -> None:
-        """Stores a page, and with it the cursor that covers it; both or neither.
+        """Stores a page, and with it how far the walk has come; both or neither.
 
         Raises:
             LeaseLost: another worker looks at this channel by now.
@@ -76,8 +84,10 @@ class _Look:
                 for vod in wanted
             ]
             self.new += vods.enter(connection, entries)
-            if cursor is not None:
-                catalog.save_cursor(connection, self.channel, cursor[0], cursor[1])
+            if walked is not None:
+                place = self.seen + len(listed)
+                cursor = Cursor(walked.cursor, place) if walked.cursor else None
+                catalog.save_cursor(connection, self.channel, walked.kind, cursor)
             if self.new:
                 vods.notify(connection)
         self.seen += len(listed)
@@ -180,19 +190,20 @@ def _older(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream]
     with look.place.database.transaction() as connection:
         start = catalog.cursor_of(connection, look.channel, kind)
         now = clock(connection)
-    look.seen = 0 if start is None else look.seen
+    look.seen = start.place if start else 0
+    after = start.text if start else None
     try:
-        for page in helix.pages(user_id, kind, start, channel=look.channel):
+        for page in helix.pages(user_id, kind, after, channel=look.channel):
             if look.place.stopping.is_set():
                 raise LeaseLost("The daemon stops.")
             listed = [video.listed for video in page.videos]
-            look.enter(listed, live, cursor=(kind, page.cursor))
+            look.enter(listed, live, Walked(kind, page.cursor))
             if look.is_enough(listed, now):
-                look.enter([], live, cursor=(kind, None))
+                look.enter([], live, Walked(kind, None))
                 return
     except Transient as error:
         if error.code == "cursor_refused":
-            look.enter([], live, cursor=(kind, None))
+            look.enter([], live, Walked(kind, None))
         raise
 
 
@@ -200,21 +211,33 @@ def _through_ytdlp(look: _Look) -> None:
     from vodtender.clients.ytdlp.process import list_channel
 
     settings = look.place.settings
-    limit = (settings.vod_catalog_max or None) if look.whole else _RECENT
-    listed = list_channel(
-        look.channel,
-        kinds=cast("tuple[Kind, ...]", settings.twitch_vod_types),
-        limit=limit,
-        cookies_path=settings.ytdlp_cookies_path,
-        extra_args=settings.ytdlp_args,
-        should_stop=look.place.stopping.is_set,
-    )
     for kind in settings.twitch_vod_types:
         look.seen = 0
-        of_kind = [vod for vod in listed if vod.kind == kind]
-        starts = [*range(0, len(of_kind), _RECENT), len(of_kind)]
-        for first, last in pairwise(starts):
-            look.enter(of_kind[first:last], None)
+        listed = list_channel(
+            look.channel,
+            kinds=[cast("Kind", kind)],
+            limit=(settings.vod_catalog_max or None) if look.whole else _RECENT,
+            cookies_path=settings.ytdlp_cookies_path,
+            extra_args=settings.ytdlp_args,
+            should_stop=look.place.stopping.is_set,
+        )
+        for some in _by_hundreds(listed):
+            look.enter(some, None)
+
+
+def _by_hundreds(listed: Iterator[ListedVod]) -> Iterator[list[ListedVod]]:
+    """What is listed, also when the listing breaks off."""
+    some: list[ListedVod] = []
+    try:
+        for vod in listed:
+            some.append(vod)
+            if len(some) == _RECENT:
+                yield some
+                some = []
+    except Transient:
+        yield some
+        raise
+    yield some
 
 
 def _lease(channel: str) -> str:

@@ -57,20 +57,31 @@ def could_not_list(connection: Connection, channel: str, problem: str) -> None:
     connection.execute("UPDATE channels SET problem = %s WHERE channel = %s", (problem, channel))
 
 
-def cursor_of(connection: Connection, channel: str, kind: str) -> str | None:
-    """Where an unfinished walk goes on; None: at the newest."""
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where an unfinished walk through a catalog goes on. `place` VODs come before it."""
+
+    text: str
+    place: int
+
+
+def cursor_of(connection: Connection, channel: str, kind: str) -> Cursor | None:
+    """Where the walk goes on; None: at the newest."""
     row = connection.execute(
-        "SELECT cursor FROM catalog_cursors WHERE channel = %s AND kind = %s", (channel, kind)
+        "SELECT cursor, place FROM catalog_cursors WHERE channel = %s AND kind = %s",
+        (channel, kind),
     ).fetchone()
-    return None if row is None else row["cursor"]
+    return None if row is None or row["cursor"] is None else Cursor(row["cursor"], row["place"])
 
 
-def save_cursor(connection: Connection, channel: str, kind: str, cursor: str | None) -> None:
-    """To be called in the transaction that enters the rows before the cursor."""
+def save_cursor(connection: Connection, channel: str, kind: str, cursor: Cursor | None) -> None:
+    """To be called in the transaction that enters the rows before the cursor. None: the walk
+    is at its end."""
     connection.execute(
         """
-        INSERT INTO catalog_cursors (channel, kind, cursor) VALUES (%s, %s, %s)
-        ON CONFLICT (channel, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = now()
+        INSERT INTO catalog_cursors (channel, kind, cursor, place) VALUES (%s, %s, %s, %s)
+        ON CONFLICT (channel, kind) DO UPDATE SET cursor = excluded.cursor,
+            place = excluded.place, updated_at = now()
         """,
-        (channel, kind, cursor),
+        (channel, kind, cursor.text if cursor else None, cursor.place if cursor else 0),
     )

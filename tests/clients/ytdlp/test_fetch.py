@@ -405,19 +405,19 @@ def test_a_channel_is_listed_page_by_page_with_its_kinds(in_world: World) -> Non
     in_world.add_vod(channel, broadcast_type="upload")
     live = in_world.add_vod(channel, "live", age=timedelta(minutes=1))
     in_world.twitch.page_limit = 2
-    listed = list_channel("Alice", kinds=["archive", "highlight"])
+    listed = list(list_channel("Alice", kinds=["archive", "highlight"]))
     assert [vod.vod_id for vod in listed] == [vod.id for vod in [live, *vods, highlight]]
     assert [vod.kind for vod in listed] == ["archive"] * 6 + ["highlight"]
     assert [vod.live for vod in listed] == [True] + [False] * 6
     assert (listed[1].channel, listed[1].title) == ("alice", vods[0].title)
     assert (listed[1].started_at, listed[1].duration_seconds) == (vods[0].published_at, 7)
     assert listed[0].thumbnail is None
-    assert len(list_channel("alice", kinds=["archive"], limit=3)) == 3
+    assert len(list(list_channel("alice", kinds=["archive"], limit=3))) == 3
 
 
 def test_a_channel_that_does_not_exist_is_refused(in_world: World) -> None:
     with pytest.raises(Rejected) as caught:
-        list_channel("nobody", kinds=["archive"])
+        list(list_channel("nobody", kinds=["archive"]))
     assert caught.value.code == "channel_missing"
 
 
@@ -428,8 +428,8 @@ def test_a_listing_that_breaks_off_is_no_listing(in_world: World) -> None:
     in_world.twitch.page_limit = 2
     in_world.faults.status(500, host="gql.twitch.tv", skip=1)
     with pytest.raises(Transient):
-        list_channel("alice", kinds=["archive"])
-    assert len(list_channel("alice", kinds=["archive"])) == 3
+        list(list_channel("alice", kinds=["archive"]))
+    assert len(list(list_channel("alice", kinds=["archive"]))) == 3
 
 
 def test_a_dry_extraction_shows_what_the_cookies_open(in_world: World, tmp_path: Path) -> None:

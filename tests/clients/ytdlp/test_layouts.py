@@ -160,7 +160,7 @@ def test_a_listing_that_goes_round_in_a_circle_ends(in_world: World) -> None:
         return answer
 
     in_world.faults.change_json(for_ever, host="gql.twitch.tv", times=None)
-    listed = list_channel("alice", kinds=["archive"])
+    listed = list(list_channel("alice", kinds=["archive"]))
     assert len({vod.vod_id for vod in listed}) == len(listed) == 100
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -164,8 +164,9 @@ def list_channel(
     timeout: timedelta = _LISTING_TIMEOUT,
     should_stop: Callable[[], bool] = lambda: False,
     on_log: Log | None = None,
-) -> list[ListedVod]:
-    """The VODs of a channel, newest first within each of `kinds` (archive, highlight, upload).
+) -> Iterator[ListedVod]:
+    """The VODs of a channel, newest first within each of `kinds` (archive, highlight, upload),
+    each as soon as it is known.
 
     `limit` is per kind. Raises as `fetch` does, and Rejected(code="channel_missing").
     """
@@ -176,13 +177,12 @@ def list_channel(
         "limit": limit,
         **_common(cookies_path, extra_args, verbose=False),
     }
-    listed: list[ListedVod] = []
     with Child(asked, Watch(timeout, _QUIET, should_stop), on_log) as child:
         for line in child.lines():
             if line["type"] == "entry":
-                listed.append(_listed(line))
+                yield _listed(line)
             elif line["type"] == "result":
-                return listed
+                return
         raise _unfinished()
 
 

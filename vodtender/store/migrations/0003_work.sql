@@ -89,6 +89,8 @@ CREATE TABLE catalog_cursors (
     channel text NOT NULL,
     kind text NOT NULL,
     cursor text,
+    -- How many VODs come before it, so that VOD_CATALOG_MAX is known to be reached.
+    place integer NOT NULL DEFAULT 0,
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (channel, kind)
 );
