@@ -21,11 +21,11 @@ class Certificates:
         """Write what `SSL_CERT_FILE` is to point to."""
         self._authority.cert_pem.write_to_path(str(path))
 
-    def context(self, host: str) -> ssl.SSLContext:
+    def context(self, host: str, *also: str) -> ssl.SSLContext:
         with self._lock:
             if host not in self._contexts:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.set_alpn_protocols(["http/1.1"])
-                self._authority.issue_cert(host).configure_cert(context)
+                self._authority.issue_cert(host, *also).configure_cert(context)
                 self._contexts[host] = context
             return self._contexts[host]

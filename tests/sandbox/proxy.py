@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -42,6 +43,8 @@ class Proxy:
         self.faults = faults
         self.record = record
         self.certificates = certificates or Certificates()
+        self.tunnels: dict[str, Callable[[int], Callable[[socket.socket], None] | None]] = {}
+        """Hosts that do not speak HTTP: who serves a connection to one of their ports."""
         self.port = 0
         self._listener: socket.socket | None = None
         self._lock = threading.Lock()
@@ -145,7 +148,7 @@ class Conversation:
                 return
             method, target, headers = head
             if method == "CONNECT":
-                if not self._open_tunnel(target.rpartition(":")[0], headers):
+                if not self._open_tunnel(target, headers):
                     return
             elif not self._answer(self._request(method, target, headers)):
                 return
@@ -167,8 +170,10 @@ class Conversation:
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.strip().lower()] = value.strip()
 
-    def _open_tunnel(self, host: str, headers: Headers) -> bool:
-        """Speak TLS as this host; False when a fault wants that it cannot be reached."""
+    def _open_tunnel(self, target: str, headers: Headers) -> bool:
+        """Speak TLS as this host; False when no request will follow: a fault wants that it
+        cannot be reached, or it does not speak HTTP and has been served."""
+        host, _, port = target.rpartition(":")
         request = Request("CONNECT", "https", host, "", "", headers, self._reader)
         refusals = [f.before(request) for f in self._proxy.faults.due(request) if f.before]
         refusal = next((r for r in refusals if r is not None), None)
@@ -177,6 +182,10 @@ class Conversation:
             self._send(request, refusal)
             return False
         self._connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        serve = self._proxy.tunnels[host](int(port)) if host in self._proxy.tunnels else None
+        if serve is not None:
+            serve(self._connection)
+            return False
         self._reader.close()
         context = self._proxy.certificates.context(host)
         self._connection = context.wrap_socket(self._connection, server_side=True)

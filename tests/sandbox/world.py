@@ -24,6 +24,7 @@ from tests.sandbox.certificates import Certificates
 from tests.sandbox.faults import Faults
 from tests.sandbox.google import Google
 from tests.sandbox.helix import Helix
+from tests.sandbox.irc import Chat
 from tests.sandbox.kinds import KINDS
 from tests.sandbox.proxy import Proxy
 from tests.sandbox.record import Record
@@ -57,16 +58,23 @@ class World:
             **self.youtube.hosts(),
         }
         self.proxy = Proxy(hosts, self.faults, self.record, certificates)
+        self.chat = Chat(self.catalog, self.proxy.certificates, self.helix.tokens)
+        self.proxy.tunnels = {
+            "irc.chat.twitch.tv": self.chat.tunnel,
+            "localhost": self.chat.tunnel,
+        }
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self, port: int = 0) -> World:
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-")
         self.proxy.certificates.write_authority(self.certificate_path)
+        self.chat.start()
         self.proxy.start(port)
         return self
 
     def stop(self) -> None:
         self.proxy.stop()
+        self.chat.stop()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -111,8 +119,12 @@ class World:
         }
 
     def settings(self, *, helix: bool = True, youtube: bool = True) -> dict[str, str]:
-        """The product's settings for this world: the channels, and the clients' credentials."""
-        found = {"TWITCH_CHANNELS": ",".join(self.catalog.channels)}
+        """The product's settings for this world: the channels, the chat server, and the
+        clients' credentials."""
+        found = {
+            "TWITCH_CHANNELS": ",".join(self.catalog.channels),
+            "TWITCH_IRC_URL": self.chat.url,
+        }
         if helix:
             found["TWITCH_CLIENT_ID"] = self.helix.client_id
             found["TWITCH_CLIENT_SECRET"] = self.helix.client_secret
@@ -123,9 +135,12 @@ class World:
 
     def disconnect(self) -> None:
         """The network is gone: what is in hand breaks, nothing new gets through."""
+        self.chat.refusing = True
+        self.chat.cut()
         self.proxy.disconnect()
 
     def reconnect(self) -> None:
+        self.chat.refusing = False
         self.proxy.connected = True
 
     def add_channel(self, login: str, **more: Any) -> Channel:
