@@ -7,13 +7,14 @@ database when somebody asks are in `daemon/`.
 from __future__ import annotations
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()
 
 _DURATIONS = (10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 57600)
+_LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300)
 _REQUESTS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -57,5 +58,28 @@ http_request_seconds = Histogram(
     "How long our own answers to HTTP requests took.",
     ["method", "route", "status"],
     buckets=_REQUESTS,
+    registry=REGISTRY,
+)
+chat_messages = Counter(
+    "chat_messages_recorded",
+    "Messages of chats that are stored.",
+    ["channel"],
+    registry=REGISTRY,
+)
+chat_reconnections = _counter(
+    "chat_reconnections", "Connections to a chat that took the place of another."
+)
+chat_refused = _counter("vod_chat_messages_refused", "Messages that the database would not have.")
+chat_gaps = _counter("vod_chat_gaps", "Times in which a chat was not heard.")
+chat_latency_seconds = Histogram(
+    "vod_chat_latency_seconds",
+    "From the moment at which messages are heard until they are stored.",
+    buckets=_LATENCIES,
+    registry=REGISTRY,
+)
+chat_rate = Gauge(
+    "vod_chat_messages_per_second",
+    "Messages stored per second, over the last ten seconds.",
+    ["channel"],
     registry=REGISTRY,
 )

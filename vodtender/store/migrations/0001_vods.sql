@@ -179,14 +179,3 @@ CREATE TABLE kv (
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (channel, key)
 );
-
--- Chat is recorded beside the videos; `vod_id` is vods.twitch_vod_id.
-CREATE TABLE chat_messages (
-    message_id text PRIMARY KEY,
-    channel text NOT NULL,
-    vod_id text NOT NULL,
-    "timestamp" timestamptz NOT NULL,
-    username text NOT NULL,
-    message text NOT NULL
-);
-CREATE INDEX chat_messages_by_vod ON chat_messages (vod_id, "timestamp");
