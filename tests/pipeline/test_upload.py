@@ -328,6 +328,24 @@ def test_an_upload_goes_on_where_it_was_begun_though_the_channel_has_another_acc
     assert publisher.sessions_opened == 1
 
 
+def test_a_session_whose_account_is_logged_out_waits_and_says_how_to_begin_anew(
+    publisher: Publisher,
+) -> None:
+    publisher.add()
+    publisher.world.faults.status(503, **PUT, skip=1)
+    publisher.upload()
+    publisher.log_in(publisher.world.google.add_account("second"), "second")
+    publisher.sql("DELETE FROM oauth_tokens WHERE account = 'default'")
+    publisher.restart(YT_CHANNEL_ACCOUNTS="alice=second")
+    publisher.hasten()
+    publisher.upload()
+    vod = publisher.vod()
+    assert (vod.stage, vod.waiting_for) == (Stage.UPLOADING, Waiting.LOGIN)
+    assert "vodtender auth login youtube" in (vod.problem or "")
+    assert "vodtender resolve 1001 --not-uploaded" in (vod.problem or "")
+    assert publisher.sessions_opened == 1
+
+
 def test_what_is_not_to_be_uploaded_is_not(publisher: Publisher) -> None:
     path = publisher.add()
     publisher.sql("UPDATE vods SET skip_upload = true")

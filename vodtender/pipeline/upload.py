@@ -244,7 +244,12 @@ class _Delivery:
     # --- accounts and limits ------------------------------------------------------------
 
     def check_usable(self, account: str) -> None:
-        self.unless_held(allowance.why_not_usable(self.place, account))
+        held = allowance.why_not_usable(self.place, account)
+        if held is not None and account != self.account:
+            anew = f"vodtender resolve {self.vod.twitch_vod_id} --not-uploaded"
+            says = f"Its upload was begun with that account; to begin anew with {self.account!r}"
+            held = replace(held, reason=f"{held.reason}. {says}: {anew}")
+        self.unless_held(held)
 
     def unless_held(self, held: Held | None) -> None:
         if held is not None:
