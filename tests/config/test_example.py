@@ -25,10 +25,11 @@ def test_as_it_is_it_sets_nothing(path: Path) -> None:
 
 
 def test_without_its_hashes_it_sets_everything_to_the_default_or_an_example(path: Path) -> None:
-    uncommented = re.sub(r"(?m)^#(?=[A-Z_]+:)(?!\w+_FILE:)", "", example())
+    uncommented = re.sub(r"(?m)^#(?=[A-Z0-9_]+:)(?!\w+_FILE:)", "", example())
     path.write_text(uncommented)
     path.chmod(0o600)
-    settings = load({"TWITCH_CLIENT_SECRET": "x", "YT_CLIENT_SECRET": "x"}, path)
+    others = ("TWITCH_CLIENT_SECRET", "YT_CLIENT_SECRET", "AWS_SECRET_ACCESS_KEY")
+    settings = load(dict.fromkeys(others, "x"), path)
     for name, declared in DECLARED.items():
         if declared.default is not None:
             assert getattr(settings, name.lower()) == getattr(Settings(), name.lower())

@@ -65,6 +65,7 @@ def test_what_is_secret() -> None:
     assert {name for name, declared in DECLARED.items() if declared.secret} == {
         *("TWITCH_CLIENT_SECRET", "YT_CLIENT_SECRET", "DB_DSN", "DB_PASSWORD"),
         *("ENCRYPTION_KEY", "OLD_ENCRYPTION_KEY"),
+        *("DB_DIRECT_DSN", "DB_ADMIN_DSN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
     }
 
 

@@ -21,6 +21,7 @@ def contradictions(settings: Settings) -> Iterator[Finding]:
     """What makes these settings impossible together."""
     for service in ("TWITCH", "YT"):
         yield from _pair(settings, f"{service}_CLIENT_ID", f"{service}_CLIENT_SECRET")
+    yield from _pair(settings, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     yield from _two_switches(settings)
     yield from _accounts(settings)
     if settings.uploads_enabled and settings.yt_upload_cost_units > settings.yt_quota_units_per_day:
@@ -40,6 +41,10 @@ def oddities(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 ("DB_PASSWORD", "DB_DSN"), "DB_PASSWORD has no effect: DB_DSN has another password"
             )
+    if settings.archive_dir is not None and settings.archive_s3_url is not None:
+        yield Finding(
+            ("ARCHIVE_DIR", "ARCHIVE_S3_URL"), "ARCHIVE_DIR has no effect: ARCHIVE_S3_URL is set"
+        )
     if settings.uploads_enabled and not settings.yt_client_id:
         yield Finding(
             ("YT_ENABLED", "YOUTUBE_UPLOAD_ENABLED"),

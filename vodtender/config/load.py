@@ -32,7 +32,8 @@ ENVIRONMENT = "environment"
 _SHOWN_LENGTH = 60
 _LARGEST_SECRET_BYTES = 64 * 1024
 _OUR_PREFIX = re.compile(
-    r"(TWITCH|YT|YOUTUBE|YTDLP|CIRCUIT|DOWNLOAD|UPLOAD|RETAIN|RETENTION|BACKFILL|VOD)_"
+    r"(TWITCH|YT|YOUTUBE|YTDLP|CIRCUIT|DOWNLOAD|UPLOAD|RETAIN|RETENTION|BACKFILL|BACKUP|ARCHIVE"
+    r"|RESTORE|VOD)_"
 )
 _OTHERS = frozenset(
     {
@@ -155,7 +156,7 @@ def _parse(found: _Findings) -> None:
     # All secrets are known before the first message is made: one may stand in another's value.
     for name, entry in found.entries.items():
         if DECLARED[name].secret and isinstance(entry.value, str):
-            of_dsn = dsn_passwords(entry.value) if name == "DB_DSN" else (entry.value,)
+            of_dsn = dsn_passwords(entry.value) if name.endswith("_DSN") else (entry.value,)
             for secret in of_dsn:
                 hide(secret)
     for name, entry in found.entries.items():

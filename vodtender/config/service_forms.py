@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from vodtender.config.forms import Form, listing, read_text
 from vodtender.errors import SettingsError
+from vodtender.model.s3_location import S3Location
 from vodtender.model.video_metadata import PLACEHOLDERS, check_template
 
 _LOGIN = re.compile(r"[a-z0-9_]{1,25}")
@@ -123,6 +124,53 @@ def _read_redirect(text: str) -> str:
 
 
 REDIRECT = Form("an address such as http://127.0.0.1:8085/", _read_redirect, str)
+
+
+S3_PREFIX = Form("an address such as s3://bucket/prefix/", S3Location.parse_prefix, str)
+
+_STORAGE_CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,39}")
+
+
+def _read_storage_class(text: str) -> str:
+    """Any name: stores other than Amazon's have classes of their own."""
+    name = text.strip().upper()
+    if not _STORAGE_CLASS.fullmatch(name):
+        raise ValueError(f"expected {STORAGE_CLASS.expected}")
+    return name
+
+
+STORAGE_CLASS = Form("a storage class such as STANDARD_IA", _read_storage_class, str)
+
+_CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_CRON_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?")
+
+
+def _read_schedule(text: str) -> str:
+    """A cron expression of five fields with numbers, or `off`."""
+    fields = text.split()
+    if len(fields) == 1 and fields[0].lower() in ("off", "0", "no", "false"):
+        return NO_SCHEDULE
+    if len(fields) != len(_CRON_FIELDS):
+        raise ValueError(f"expected {SCHEDULE.expected}")
+    for field, bounds in zip(fields, _CRON_FIELDS, strict=True):
+        for part in field.split(","):
+            if not _is_due(part, *bounds):
+                raise ValueError(f"expected {SCHEDULE.expected}; {part!r} is no such field")
+    return " ".join(fields)
+
+
+def _is_due(part: str, lowest: int, highest: int) -> bool:
+    """Whether a part of a field of a cron expression is understood, and ever due."""
+    match = _CRON_PART.fullmatch(part)
+    if match is None:
+        return False
+    numbers = [int(number) for number in match.groups()[:2] if number]
+    within = all(lowest <= number <= highest for number in numbers)
+    return within and numbers == sorted(numbers) and match[3] not in ("0", "00")
+
+
+NO_SCHEDULE = "off"
+SCHEDULE = Form("a cron expression in UTC such as '0 2 * * *', or off", _read_schedule, str)
 
 
 def _read_scopes(text: str) -> tuple[str, ...]:

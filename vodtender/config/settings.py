@@ -20,12 +20,16 @@ from vodtender.config.declaration import Declared, Group, declared
 from vodtender.config.forms import BOOLEAN, PATH, TEXT, Address, listing
 from vodtender.config.quantities import RATE, duration, integer, limit, size
 from vodtender.config.service_forms import REDIRECT, SCOPES, TOKEN
+from vodtender.model.s3_location import S3Location
 from vodtender.model.video_metadata import PLACEHOLDERS, Presentation
 
 MOMENT = duration(minimum=timedelta(milliseconds=1))
 LENGTH = duration()
 COUNT = integer()
 ONE_OR_MORE = integer(minimum=1)
+
+DEFAULT_BACKUP_DIRECTORY = "backups"
+DEFAULT_BACKUP_SCHEDULE = "0 2 * * *"
 
 DEFAULT_ACCOUNT = "default"
 """The YouTube account of a channel that YT_CHANNEL_ACCOUNTS does not name."""
@@ -41,6 +45,9 @@ _video = Group("How videos are presented")
 _upload = Group("Uploading")
 _files = Group("Files after their upload")
 _database = Group("Database")
+_backup = Group("Backups of the database")
+_archive = Group("Archive of VOD files")
+_aws = Group("S3")
 _daemon = Group("Daemon")
 
 
@@ -250,6 +257,18 @@ class Settings:
     db_password: str | None = _database.optional(
         TEXT, "completes a DB_DSN that has none", example="", secret=True
     )
+    db_direct_dsn: str | None = _database.optional(
+        service_forms.DSN,
+        "the way past a pooler, for dump, restore and vacuum",
+        example="postgresql://vod@postgres:5432/vod",
+        secret=True,
+    )
+    db_admin_dsn: str | None = _database.optional(
+        service_forms.DSN,
+        "a role that may create databases, for restore and its drill",
+        example="postgresql://postgres@postgres:5432/postgres",
+        secret=True,
+    )
     db_max_open_conns: int = _database.setting(
         integer(1, 1000), "10", "most connections of one process"
     )
@@ -264,6 +283,82 @@ class Settings:
         "the key before this one: still read, until auth rekey has changed what it encrypts",
         example="",
         secret=True,
+    )
+
+    backup_dir: Path | None = _backup.optional(
+        PATH,
+        f"where dumps are kept; when unset `{DEFAULT_BACKUP_DIRECTORY}` in the working directory",
+        example="/opt/vod-tender/backups",
+    )
+    backup_s3_url: S3Location | None = _backup.optional(
+        service_forms.S3_PREFIX,
+        "where each dump is copied to",
+        example="s3://vod-tender-backups/database/",
+    )
+    backup_storage_class: str = _backup.setting(
+        service_forms.STORAGE_CLASS, "STANDARD_IA", "storage class of the copies"
+    )
+    backup_archive_storage_class: str = _backup.setting(
+        service_forms.STORAGE_CLASS,
+        "GLACIER_IR",
+        "class of the one copy a month that is kept for longer",
+    )
+    backup_retention_days: int = _backup.setting(
+        ONE_OR_MORE, "30", "days after which a backup is removed"
+    )
+    backup_min_keep: int = _backup.setting(
+        ONE_OR_MORE, "3", "but this many good ones always stay, here and there"
+    )
+    backup_archive_days: int = _backup.setting(
+        COUNT, "365", "days for which one backup a month is kept; 0 keeps none for longer"
+    )
+    backup_schedule: str | None = _backup.optional(
+        service_forms.SCHEDULE,
+        f"when the daemon makes one, in UTC, or off; when unset `{DEFAULT_BACKUP_SCHEDULE}` if"
+        " BACKUP_DIR or BACKUP_S3_URL is set",
+        example=DEFAULT_BACKUP_SCHEDULE,
+    )
+    backup_rpo: timedelta = _backup.setting(
+        MOMENT, "24h", "age of the last good backup from which on people are warned"
+    )
+    restore_rto: timedelta = _backup.setting(
+        MOMENT, "1h", "how long a restore may take; its drill is judged by it"
+    )
+    backup_wal: bool = _backup.setting(
+        BOOLEAN, "0", "keep the embedded database's WAL, so that restore --at reaches any moment"
+    )
+
+    archive_s3_url: S3Location | None = _archive.optional(
+        service_forms.S3_PREFIX,
+        "where VOD files are moved to",
+        example="s3://vod-tender-archive/vods/",
+    )
+    archive_dir: Path | None = _archive.optional(
+        PATH, "the same, for a directory", example="/mnt/archive"
+    )
+    archive_storage_class: str = _archive.setting(
+        service_forms.STORAGE_CLASS, "GLACIER", "storage class of the moved files"
+    )
+    archive_age_days: int = _archive.setting(COUNT, "7", "days after which a file is moved")
+
+    aws_access_key_id: str | None = _aws.optional(
+        TOKEN,
+        "key; without one whatever the AWS tools find on this machine counts",
+        example="AKIAIOSFODNN7EXAMPLE",
+    )
+    aws_secret_access_key: str | None = _aws.optional(
+        TOKEN, "secret of the same key", example="", secret=True
+    )
+    aws_session_token: str | None = _aws.optional(
+        TOKEN, "comes with keys that are short-lived", example="", secret=True
+    )
+    aws_region: str | None = _aws.optional(
+        TOKEN, "region; AWS_DEFAULT_REGION counts, too", example="eu-central-1"
+    )
+    aws_endpoint_url: str | None = _aws.optional(
+        service_forms.REDIRECT,
+        "a store other than Amazon's that speaks S3",
+        example="https://minio.example:9000",
     )
 
     http_addr: Address = _daemon.setting(
@@ -310,6 +405,27 @@ class Settings:
         if self.db_dsn is None:
             return None
         return service_forms.complete_dsn(self.db_dsn, self.db_password)
+
+    @property
+    def direct_dsn(self) -> str | None:
+        """DB_DIRECT_DSN, else DB_DSN, completed by DB_PASSWORD; None: the embedded database."""
+        if self.db_direct_dsn is None:
+            return self.dsn
+        return service_forms.complete_dsn(self.db_direct_dsn, self.db_password)
+
+    @property
+    def backup_directory(self) -> Path:
+        """Where dumps are kept on this machine."""
+        return self.backup_dir or Path(DEFAULT_BACKUP_DIRECTORY)
+
+    @property
+    def backup_cron(self) -> str | None:
+        """When the daemon makes a backup; None: never."""
+        if self.backup_schedule is not None:
+            wish = self.backup_schedule
+            return None if wish == service_forms.NO_SCHEDULE else wish
+        has_target = self.backup_dir is not None or self.backup_s3_url is not None
+        return DEFAULT_BACKUP_SCHEDULE if has_target else None
 
     @property
     def idle_connections(self) -> int:

@@ -32,6 +32,6 @@ def _value(name: str, declared: Declared, settings: Settings) -> str | None:
     if value is None:
         # A limit that was turned off says so; what nobody set says nothing.
         return None if settings.origin(name) == "default" else declared.form.write(None)
-    if name == "DB_DSN":
+    if name.endswith("_DSN"):
         return redact(mask_dsn(value))
     return MASK if declared.secret else redact(declared.form.write(value))

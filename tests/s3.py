@@ -1,0 +1,134 @@
+"""Fixture: a store that speaks S3 (moto's), a bucket of one's own, and what can go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vodtender.clients.s3 import Store, open_store
+from vodtender.config.settings import Settings
+from vodtender.model.s3_location import S3Location
+
+KEY_ID = "AKIAIOSFODNN7EXAMPLE"
+SECRET = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY"
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What goes wrong with requests whose path contains `key`, after the first `skip` of them,
+    so many `times`: an error (`code` and `status`); a bit of the body `flip`s; the object that
+    was written is lost (`loses`); or checksums are ignored, as other stores do (`plain`).
+
+    `operation`: Create, UploadPart, Complete, PutObject, HeadObject, GetObject, List,
+    ListUploads, ListParts, DeleteObject, Restore; `*` is any.
+    """
+
+    operation: str = "*"
+    key: str = ""
+    skip: int = 0
+    times: int = 1_000_000
+    code: str = ""
+    status: int = 400
+    flip: bool = False
+    loses: bool = False
+    plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class S3:
+    """A store with an empty bucket."""
+
+    endpoint: str
+    bucket: str
+    store: Store
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a subprocess needs to know of it."""
+        return {
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    def settings(self, **more: Any) -> Settings:
+        return _settings(self.endpoint, **more)
+
+    def at(self, key: str = "") -> S3Location:
+        return S3Location(self.bucket, key)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        return [found.at.key for found in self.store.listing(self.at(prefix))]
+
+    def faults(self, *faults: Fault) -> None:
+        """From now on this goes wrong, and nothing else."""
+        self._tell("faults", json.dumps([asdict(fault) for fault in faults]).encode())
+
+    def seen(self) -> list[str]:
+        """The operations asked of it since the faults were set."""
+        found: list[str] = json.loads(self._tell("seen", None))
+        return found
+
+    def _tell(self, what: str, body: bytes | None) -> bytes:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self.endpoint}/-/{what}", body, timeout=30) as answer:
+            data: bytes = answer.read()
+        return data
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """One store per test worker; it ends with this process."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "tests.s3_server"],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        yield f"http://127.0.0.1:{port}"
+        process.stdin.close()
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """A store with an empty bucket, and nothing of this machine's AWS tools."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    store = open_store(_settings(s3_endpoint))
+    found = S3(s3_endpoint, f"bucket-{os.getpid()}-{next(_numbers)}", store)
+    found.faults()
+    found.store.client.create_bucket(Bucket=found.bucket)
+    yield found
+    found.faults()
+
+
+def _settings(endpoint: str, **more: Any) -> Settings:
+    known: dict[str, Any] = {
+        "aws_access_key_id": KEY_ID,
+        "aws_secret_access_key": SECRET,
+        "aws_region": "us-east-1",
+        "aws_endpoint_url": endpoint,
+    }
+    return Settings(**(known | more))

@@ -1,0 +1,327 @@
+"""Uploading a file to S3 in parts, side by side, with bounded memory, and proving it.
+
+The store is told the CRC32 of every part and of the whole, and afterwards asked what it holds.
+Amazon's keeps the CRC32 of the whole object and compares it itself. One that does not know that
+keeps an MD5 of the parts' MD5s as its ETag; one that has neither must give the object back.
+
+An upload that was cut off, by a kill too, goes on with the parts that are there when it is
+begun again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import zlib
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from vodtender.clients.s3 import SLOW_CLASSES, Progress, Store, Stored, encoded
+from vodtender.clients.s3_answers import answer_for, answers, is_code
+from vodtender.errors import Rejected, Stopped, Transient, VodtenderError
+from vodtender.model.crc32 import combined
+from vodtender.model.s3_location import S3Location
+
+_PART_BYTES = 8 * 1024**2
+_MOST_PARTS = 10_000
+_SIDE_BY_SIDE = 8
+_MOST_MEMORY_BYTES = 96 * 1024**2
+_READ_BYTES = 1 << 20
+_DAMAGED = "s3_damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An object that the store holds. `proof` says how that is known: `crc32`, `etag` or
+    `read back`."""
+
+    stored: Stored
+    crc32: int
+    proof: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    number: int
+    size_bytes: int
+    crc32: int
+    md5: bytes
+    etag: str
+
+
+@dataclass(slots=True)
+class _Session:
+    """An upload under way. `whole`: the store keeps a CRC32 of the whole object."""
+
+    id: str
+    part_bytes: int
+    whole: bool
+    there: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+def upload(
+    store: Store,
+    path: Path,
+    at: S3Location,
+    *,
+    storage_class: str = "STANDARD",
+    metadata: dict[str, str] | None = None,
+    progress: Progress = lambda _done: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Sent:
+    """Brings a file there and proves it. One that is there already, and the same, is not sent
+    again. The file must not change meanwhile.
+
+    Raises:
+        Transient: the way or the store failed; begun again, it goes on.
+        AuthExpired, CredentialsMissing: the key is refused, or there is none.
+        NotFound: no such bucket (code `no_bucket`).
+        Rejected: the store refuses it, or cannot prove what it holds (code `s3_unproven`).
+        Stopped: as was asked.
+        OSError: the file cannot be read.
+    """
+    sending = _Sending(store, path, at, progress, should_stop)
+    if (found := sending.already_there(storage_class)) is not None:
+        return found
+    return sending.send(storage_class, metadata or {})
+
+
+class _Sending:
+    def __init__(
+        self,
+        store: Store,
+        path: Path,
+        at: S3Location,
+        progress: Progress,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._client = store.client
+        self._path = path
+        self._at = at
+        self._where = {"Bucket": at.bucket, "Key": at.key}
+        self._what = f"uploading {at}"
+        self._progress = progress
+        self._should_stop = should_stop
+        self._size = path.stat().st_size
+        self._guard = threading.Lock()
+        self._done = 0
+
+    def already_there(self, storage_class: str) -> Sent | None:
+        """Only a checksum of the whole object is proof enough here."""
+        found = self._store.head(self._at)
+        if found is None or found.size_bytes != self._size or found.crc32 is None:
+            return None
+        if found.storage_class != storage_class or found.crc32 != self._crc32_of_file():
+            return None
+        self._progress(self._size)
+        return Sent(found, found.crc32, "crc32")
+
+    def send(self, storage_class: str, metadata: dict[str, str]) -> Sent:
+        with answers(self._what):
+            session = self._unfinished(storage_class) or self._begun(storage_class, metadata)
+        try:
+            parts = self._send_parts(session)
+            return self._finish(session, parts)
+        except Transient as error:
+            if error.code == _DAMAGED:
+                self._forget(session)
+            raise  # else what is there is used by the next try
+        except Stopped:
+            raise
+        except BaseException:
+            self._forget(session)
+            raise
+
+    def _begun(self, storage_class: str, metadata: dict[str, str]) -> _Session:
+        part_bytes = _PART_BYTES
+        while part_bytes * _MOST_PARTS < self._size:
+            part_bytes *= 2
+        asked = {**self._where, "StorageClass": storage_class, "Metadata": metadata}
+        try:
+            said = self._client.create_multipart_upload(
+                **asked, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+            )
+        except ClientError as error:
+            if not is_code(error, "NotImplemented", "InvalidArgument", "InvalidRequest"):
+                raise
+            said = self._client.create_multipart_upload(**asked)
+        return _Session(said["UploadId"], part_bytes, said.get("ChecksumType") == "FULL_OBJECT")
+
+    def _unfinished(self, storage_class: str) -> _Session | None:
+        """The newest upload to this key that was cut off, with its parts, if it can be used."""
+        try:
+            said = self._client.list_multipart_uploads(Bucket=self._at.bucket, Prefix=self._at.key)
+        except ClientError as error:
+            if is_code(error, "AccessDenied", "NotImplemented"):
+                return None  # a key that may only write need not be able to list
+            raise
+        mine = [one for one in said.get("Uploads", []) if one["Key"] == self._at.key]
+        mine = [one for one in mine if one.get("StorageClass", "STANDARD") == storage_class]
+        for one in sorted(mine, key=lambda one: one["Initiated"], reverse=True)[:1]:
+            there: dict[int, dict[str, Any]] = {}
+            pages = self._client.get_paginator("list_parts")
+            for page in pages.paginate(**self._where, UploadId=one["UploadId"]):
+                there |= {part["PartNumber"]: part for part in page.get("Parts", [])}
+            if 1 in there:
+                whole = one.get("ChecksumType") == "FULL_OBJECT"
+                return _Session(one["UploadId"], there[1]["Size"], whole, there)
+        return None
+
+    def _send_parts(self, session: _Session) -> list[_Part]:
+        """All parts, in order. Only as many are in memory as are on their way."""
+        count = max(1, -(-self._size // session.part_bytes))
+        lanes = max(1, min(_SIDE_BY_SIDE, _MOST_MEMORY_BYTES // session.part_bytes))
+        parts: list[_Part] = []
+        failed = threading.Event()
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with ThreadPoolExecutor(lanes, thread_name_prefix="s3") as pool:
+                waiting: set[Future[_Part]] = set()
+                try:
+                    for number in range(1, count + 1):
+                        if len(waiting) >= lanes:
+                            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                            parts += [one.result() for one in done]
+                        waiting.add(
+                            pool.submit(self._send_part, descriptor, session, number, failed)
+                        )
+                    parts += [one.result() for one in waiting]
+                except BaseException:
+                    failed.set()
+                    raise
+        finally:
+            os.close(descriptor)
+        if sum(part.size_bytes for part in parts) != self._size:
+            raise Transient(f"{self._path} changed while it was uploaded.", code="file_changed")
+        return sorted(parts, key=lambda part: part.number)
+
+    def _send_part(
+        self, descriptor: int, session: _Session, number: int, failed: threading.Event
+    ) -> _Part:
+        if failed.is_set() or self._should_stop():
+            raise Stopped(f"the upload of {self._at} was stopped")
+        data = _read(descriptor, (number - 1) * session.part_bytes, session.part_bytes)
+        crc32 = zlib.crc32(data)
+        there = session.there.get(number)
+        # Half of all the work, so only where there is no checksum to compare.
+        by_md5 = not session.whole or (there is not None and "ChecksumCRC32" not in there)
+        md5 = hashlib.md5(data, usedforsecurity=False).digest() if by_md5 else b""
+        if there is not None and _is_same(there, len(data), crc32, md5):
+            etag = there["ETag"]
+        else:
+            etag = self._put_part(session, number, data, crc32)
+        with self._guard:
+            self._done += len(data)
+            self._progress(self._done)
+        return _Part(number, len(data), crc32, md5, etag)
+
+    def _put_part(self, session: _Session, number: int, data: bytes, crc32: int) -> str:
+        with answers(self._what):
+            said = self._client.upload_part(
+                **self._where,
+                UploadId=session.id,
+                PartNumber=number,
+                Body=data,
+                ChecksumCRC32=encoded(crc32),
+            )
+        return str(said["ETag"])
+
+    def _finish(self, session: _Session, parts: list[_Part]) -> Sent:
+        crc32 = 0
+        for part in parts:
+            crc32 = combined(crc32, part.crc32, part.size_bytes)
+        whole = {"ChecksumCRC32": encoded(crc32), "ChecksumType": "FULL_OBJECT"}
+        listed = [
+            {
+                "PartNumber": part.number,
+                "ETag": part.etag,
+                **({"ChecksumCRC32": encoded(part.crc32)} if session.whole else {}),
+            }
+            for part in parts
+        ]
+        failure: VodtenderError | None = None
+        try:
+            self._client.complete_multipart_upload(
+                **self._where,
+                UploadId=session.id,
+                MultipartUpload={"Parts": listed},
+                **(whole if session.whole else {}),
+            )
+        except (BotoCoreError, ClientError) as error:
+            # Its answer may have been lost and the object be there: that is looked up.
+            failure = answer_for(error, self._what)
+        try:
+            return self._proven(parts, crc32)
+        except VodtenderError as error:
+            raise (failure or error) from error
+
+    def _proven(self, parts: list[_Part], crc32: int) -> Sent:
+        stored = self._store.head(self._at)
+        if stored is None:
+            raise Transient(f"{self._what}: the store has lost it.", code="s3_lost")
+        if stored.size_bytes != self._size:
+            raise self._damaged()
+        if stored.crc32 is not None:
+            if stored.crc32 != crc32:
+                raise self._damaged()
+            return Sent(stored, crc32, "crc32")
+        joined = hashlib.md5(b"".join(part.md5 for part in parts), usedforsecurity=False)
+        if all(part.md5 for part in parts) and stored.etag == f"{joined.hexdigest()}-{len(parts)}":
+            return Sent(stored, crc32, "etag")
+        if stored.storage_class in SLOW_CLASSES:
+            raise Rejected(
+                f"{self._what}: the store cannot prove what it holds, and would have to thaw it.",
+                hint="choose a storage class that can be read at once",
+                code="s3_unproven",
+            )
+        found = 0
+        for block in self._store.stream(self._at):
+            found = zlib.crc32(block, found)
+        if found != crc32:
+            raise self._damaged()
+        return Sent(stored, crc32, "read back")
+
+    def _damaged(self) -> Transient:
+        return Transient(
+            f"{self._what}: what the store holds differs from the file.", code=_DAMAGED
+        )
+
+    def _forget(self, session: _Session) -> None:
+        """Leaves nothing of an upload that no later try can use."""
+        with suppress(BotoCoreError, ClientError):  # the bucket's rules end it at last
+            self._client.abort_multipart_upload(**self._where, UploadId=session.id)
+
+    def _crc32_of_file(self) -> int:
+        crc32 = 0
+        with self._path.open("rb") as file:
+            while block := file.read(_READ_BYTES):
+                crc32 = zlib.crc32(block, crc32)
+        return crc32
+
+
+def _read(descriptor: int, offset: int, count: int) -> bytes:
+    """So many bytes from there, or up to the end."""
+    data = os.pread(descriptor, count, offset)
+    while data and len(data) < count:
+        more = os.pread(descriptor, count - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _is_same(there: dict[str, Any], size_bytes: int, crc32: int, md5: bytes) -> bool:
+    """Whether a part that the store has is the one at hand."""
+    if there["Size"] != size_bytes:
+        return False
+    if "ChecksumCRC32" in there:
+        return bool(there["ChecksumCRC32"] == encoded(crc32))
+    return bool(md5) and there["ETag"].strip('"') == md5.hex()
