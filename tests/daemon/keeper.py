@@ -72,7 +72,7 @@ class Keeper:
 
     def sql(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
         with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
-            cursor = connection.execute(statement, parameters)
+            cursor = connection.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def row(self, vod: Vod | str) -> dict[str, Any]:
