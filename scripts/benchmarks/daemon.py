@@ -22,6 +22,14 @@ def environment(world: Mapping[str, str], directory: Path) -> dict[str, str]:
     return {**os.environ, **world, **own, "VODTENDER_CONFIG": os.devnull}
 
 
+def do(arguments: list[str], environment: Mapping[str, str]) -> None:
+    """Runs one command to its end; says nothing unless it fails. Raises RuntimeError."""
+    command = [*VODTENDER, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"vodtender {' '.join(arguments)}: {done.returncode}\n{done.stderr}")
+
+
 @contextmanager
 def running(arguments: list[str], environment: Mapping[str, str]) -> Iterator[psutil.Popen]:
     """The daemon, for as long as the block lasts. Its log goes nowhere."""

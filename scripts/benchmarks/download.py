@@ -97,7 +97,15 @@ def _vodtender(place: Path) -> Path:
 
 def _ytdlp(place: Path) -> Path:
     made = place / "vod.mp4"
-    options = ["-q", "--no-progress", "-N", "10", "--ffmpeg-location", str(ffmpeg.find())]
+    options = [
+        "-q",
+        "--no-warnings",
+        "--no-progress",
+        "-N",
+        "10",
+        "--ffmpeg-location",
+        str(ffmpeg.find()),
+    ]
     address = f"https://www.twitch.tv/videos/{VOD_ID}"
     command = [sys.executable, "-m", "yt_dlp", "--ignore-config", *options, "-o", str(made)]
     compatible = ["--compat-options", "no-certifi"]

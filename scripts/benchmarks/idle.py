@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,8 +32,7 @@ def measure(directory: Path, effort: Effort) -> Iterator[Figure]:
 def _idle(
     name: str, environment: Mapping[str, str], seconds: int, directory: Path
 ) -> Iterator[Figure]:
-    drain = [*daemon.VODTENDER, "run", "--drain"]
-    subprocess.run(drain, env=environment, capture_output=True, check=True)
+    daemon.do(["run", "--drain"], environment)
     with daemon.running([], environment) as process:
         time.sleep(_SETTLING_SECONDS)
         before, began = _cpu_seconds(process), time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +20,7 @@ def measure(directory: Path, effort: Effort) -> Iterator[Figure]:
     uploads = directory / "youtube"
     with sandbox(scenario, os.environ, credentials=credentials, uploads=uploads) as world:
         environment = daemon.environment(world, directory)
-        imported = [*daemon.VODTENDER, "auth", "import", "youtube", str(credentials)]
-        subprocess.run(imported, env=environment, stdout=subprocess.DEVNULL, check=True)
+        daemon.do(["auth", "import", "youtube", str(credentials)], environment)
         with (
             daemon.running(["--drain"], environment) as process,
             Peak(lambda: daemon.megabytes(process), _SAMPLE_SECONDS) as peak,
