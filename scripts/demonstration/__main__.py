@@ -14,6 +14,7 @@ from pathlib import Path
 
 from scripts.demonstration.processes import Failed, Interrupted, Runner
 from scripts.outside import ROOT, SandboxBroken, sandbox
+from vodtender.config.settings import DECLARED
 
 VODTENDER = [sys.executable, "-m", "vodtender"]
 _INTERRUPTED = 130
@@ -112,7 +113,7 @@ class _Demo:
     def _write_settings(self, world: dict[str, str]) -> None:
         """The demo's settings as a file, good for a look around afterwards, too."""
         settings = {
-            **{name: value for name, value in world.items() if name.startswith(("TWITCH_", "YT_"))},
+            **{name: value for name, value in world.items() if name in DECLARED},
             "DATA_DIR": str(self._place.files),
             "HTTP_ADDR": "127.0.0.1:0",
             "BACKFILL_AUTOCLEAN": "0",
