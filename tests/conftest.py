@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.postgres",
     "tests.world",
     "tests.archive",
+    "tests.maintained",
     "tests.s3",
     "tests.pgbouncer",
     "tests.cli.commands",

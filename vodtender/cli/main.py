@@ -36,6 +36,8 @@ COMMANDS: dict[str, str] = {
     "drain": "Let running daemons finish what they have in hand.",
     "prune": "Remove local files that YouTube has processed.",
     "auth": "Log in to YouTube and Twitch, and see who is.",
+    "vacuum": "Clear dead rows out of the tables, or build indexes anew.",
+    "db": "Look at the database server, and put it right.",
     "config": "Check, show and explain the settings.",
     "migrate": "Bring the database to the current schema.",
     "audit": "Show who changed what, when and why.",

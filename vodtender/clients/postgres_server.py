@@ -132,6 +132,28 @@ def acquire(
     return EmbeddedServer(where, users, timeout_seconds=timeout_seconds, durable=durable)
 
 
+def restart(directory: Path, *, timeout_seconds: float = 30, durable: bool = True) -> None:
+    """Ends the server in `directory`, one that does not answer too, and starts it again; its
+    users lose their connections and go on with the new one. One that nobody used ends again.
+
+    Raises DatabaseUnavailable.
+    """
+    where = Place(Path(os.path.realpath(directory)))
+    try:
+        _make_directory(where.directory)
+        users = locks.open_lock(where.users_lock)
+        try:
+            privileges.match_owner(where.users_lock, where.directory)
+            _wait_for_a_stop_to_end(where, users, timeout_seconds)
+            lifecycle.restart(where, timeout_seconds, durable)
+            if locks.try_lock(users, locks.EXCLUSIVE):
+                lifecycle.stop(where)
+        finally:
+            os.close(users)
+    except OSError as error:
+        raise failures.from_os_error(error, where) from error
+
+
 def running_dsn(directory: Path) -> str | None:
     """The connection string of the server in `directory` if one runs; starts nothing."""
     where = Place(Path(os.path.realpath(directory)))

@@ -137,6 +137,12 @@ def connect(dsn: str, *, autocommit: bool = False) -> Connection:
         return psycopg.connect(_completed(dsn), autocommit=autocommit, **_KWARGS)
 
 
+def with_database_of(dsn: str, other: str) -> str:
+    """`other`, led to the database that `dsn` names. Raises DatabaseUnavailable."""
+    name = conninfo_to_dict(_completed(dsn)).get("dbname")
+    return make_conninfo(_completed(other), **({"dbname": name} if name else {}))
+
+
 def _completed(dsn: str) -> str:
     try:
         said = conninfo_to_dict(dsn)

@@ -93,6 +93,14 @@ def find(connection: Connection, *, heard_within_seconds: float | None = None) -
         ).fetchall()
 
 
+def count(connection: Connection, *, heard_within_seconds: float) -> int:
+    """How many live, in whatever schema the database has: none where there is no such table."""
+    known = connection.execute("SELECT to_regclass('workers') IS NOT NULL AS there").fetchone()
+    if known is None or not known["there"]:
+        return 0
+    return len(find(connection, heard_within_seconds=heard_within_seconds))
+
+
 def in_hand(connection: Connection) -> dict[str, list[str]]:
     """The Twitch numbers of the VODs that each worker works on; what its death or silence has
     freed is not in its hand."""

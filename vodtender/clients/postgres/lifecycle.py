@@ -30,6 +30,7 @@ _POLL_SECONDS = 0.01
 _PROBE_SECONDS = 2.0
 _SHORTEST_PROBE_SECONDS = 0.1
 _STOP_SECONDS = 20.0
+_BREAK_OFF_SECONDS = 5.0
 _ORPHAN_GRACE_SECONDS = 2.0
 _CREATION_SECONDS = 120.0
 
@@ -166,6 +167,50 @@ class _Start:
     def _failure(self, how: str, code: str) -> DatabaseUnavailable:
         what = f"The embedded database in {self.where.directory} {how}."
         return failures.not_started(self.where, what, self.log_start, code=code)
+
+
+def restart(where: Place, timeout_seconds: float, durable: bool) -> None:
+    """End the server, however stubborn, and have a new one; whoever uses it meanwhile loses the
+    connection and finds the new one. Nobody else can start one in between.
+
+    Raises DatabaseUnavailable and OSError.
+    """
+    start = locks.open_lock(where.start_lock)
+    try:
+        privileges.match_owner(where.start_lock, where.directory)
+        if not locks.wait_for_lock(start, locks.EXCLUSIVE, time.monotonic() + timeout_seconds):
+            raise failures.not_started(
+                where,
+                "Another vodtender is starting the embedded database.",
+                failures.log_size(where),
+                code="database_starting",
+            )
+        _end(where)
+        _Start(where, timeout_seconds, durable).run()
+    finally:
+        os.close(start)
+
+
+def _end(where: Place) -> None:
+    """Asks it, then breaks it off, then kills it: what it has committed is in its log."""
+    server = locks.open_lock(where.server_lock)
+    try:
+        privileges.match_owner(where.server_lock, where.directory)
+        for number, patience_seconds in (
+            (signal.SIGINT, _STOP_SECONDS),
+            (signal.SIGQUIT, _BREAK_OFF_SECONDS),
+            (signal.SIGKILL, _BREAK_OFF_SECONDS),
+        ):
+            record = where.pid_file()
+            if record is not None:
+                processes.interrupt(where, record, number)
+            if number is signal.SIGKILL:
+                processes.end_orphans(where, number)
+            if locks.wait_for_lock(server, locks.EXCLUSIVE, time.monotonic() + patience_seconds):
+                place.remove_socket_directory(record, where)
+                return
+    finally:
+        os.close(server)
 
 
 def stop(where: Place) -> None:
