@@ -2,10 +2,11 @@
 
 __vodtender_commands() {
     case $1 in
-    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune auth config migrate audit' ;;
+    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune auth vacuum db config migrate audit' ;;
     'vodtender vods') words='show' ;;
     'vodtender breaker') words='status reset trip' ;;
     'vodtender auth') words='login import status refresh logout rekey' ;;
+    'vodtender db') words='sizes connections kill-idle check shell restart' ;;
     'vodtender config') words='check show example' ;;
     *) words= ;;
     esac
@@ -40,6 +41,14 @@ __vodtender_options() {
     'vodtender auth refresh') words='--account --reason --dry-run --json -h --help' ;;
     'vodtender auth logout') words='--account -y --yes --reason --dry-run --json -h --help' ;;
     'vodtender auth rekey') words='-y --yes --reason --dry-run --json -h --help' ;;
+    'vodtender vacuum') words='--table --full --reindex -y --yes --reason --dry-run --json -h --help' ;;
+    'vodtender db') words='-h --help' ;;
+    'vodtender db sizes') words='--json -h --help' ;;
+    'vodtender db connections') words='--json -h --help' ;;
+    'vodtender db kill-idle') words='--older-than --in-transaction -y --yes --reason --dry-run --json -h --help' ;;
+    'vodtender db check') words='--json -h --help' ;;
+    'vodtender db shell') words='-h --help' ;;
+    'vodtender db restart') words='-y --yes --reason --dry-run --json -h --help' ;;
     'vodtender config') words='-h --help' ;;
     'vodtender config check') words='--json -h --help' ;;
     'vodtender config show') words='--json -h --help' ;;
@@ -95,6 +104,11 @@ __vodtender_value() {
     'vodtender auth logout --account') words= ;;
     'vodtender auth logout --reason') words= ;;
     'vodtender auth rekey --reason') words= ;;
+    'vodtender vacuum --table') words= ;;
+    'vodtender vacuum --reason') words= ;;
+    'vodtender db kill-idle --older-than') words= ;;
+    'vodtender db kill-idle --reason') words= ;;
+    'vodtender db restart --reason') words= ;;
     'vodtender migrate --reason') words= ;;
     'vodtender audit --target') words= ;;
     'vodtender audit --action') words= ;;
