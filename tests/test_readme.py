@@ -89,7 +89,7 @@ def test_the_readme_lists_every_command() -> None:
 def test_the_readme_lists_every_script() -> None:
     scripts = {path.name for path in (ROOT / "scripts").iterdir() if path.is_file()}
     scripts = {name for name in scripts if "." not in name}
-    assert set(re.findall(r"scripts/(\w+)", _README)) == scripts
+    assert set(re.findall(r"scripts/(\w+)\b(?!/)", _README)) == scripts
 
 
 def test_the_readme_has_every_exit_status() -> None:

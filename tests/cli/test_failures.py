@@ -61,8 +61,19 @@ NEEDING_THE_DATABASE = [
     ("auth", "rekey", "--yes"),
     ("migrate",),
     ("audit",),
+    ("vacuum",),
+    ("db", "sizes"),
+    ("db", "connections"),
+    ("db", "kill-idle", "--yes"),
+    ("db", "check"),
+    ("db", "shell"),
 ]
-NEEDING_NOTHING = [("config", "check"), ("config", "show"), ("config", "example")]
+NEEDING_NOTHING = [
+    ("config", "check"),
+    ("config", "show"),
+    ("config", "example"),
+    ("db", "restart"),
+]
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

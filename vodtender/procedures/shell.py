@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from vodtender.clients import psql
 from vodtender.config.settings import Settings
-from vodtender.procedures.opening import open_embedded
+from vodtender.procedures.direct import open_direct
 
 
 def open_shell(settings: Settings, arguments: Sequence[str]) -> int:
@@ -15,10 +14,10 @@ def open_shell(settings: Settings, arguments: Sequence[str]) -> int:
     stays up for as long.
 
     Raises:
-        DatabaseUnavailable: the embedded server cannot be had.
+        DatabaseUnavailable: it cannot be had.
         VodtenderError: there is no psql.
     """
-    with ExitStack() as stack:
-        embedded = open_embedded(settings, stack)
-        dsn = settings.direct_dsn or "" if embedded is None else embedded.dsn
-        return psql.run(psql.find(embedded=embedded is not None), dsn, arguments)
+    program = psql.find(embedded=settings.dsn is None)
+    with open_direct(settings, migrate=False) as direct:
+        direct.database.close()  # it was only to see, and to say it better than psql does
+        return psql.run(program, direct.dsn, arguments)
