@@ -410,9 +410,8 @@ def test_what_is_worth_a_warning(environ: dict[str, str], warning: str) -> None:
 
 def test_other_programs_variables_are_none_of_our_business() -> None:
     names = (
-        "TWITCH_VOD_ID TWITCH_VOD_START TWITCH_OAUTH_TOKEN TWITCH_BOT_USERNAME RETENTION_DAYS "
-        "YOUTUBE_UPLOAD_OWNERSHIP VOD_RECONCILE_DELAY HTTP_PROXY PATH DATA_DIRS AWS_PROFILE "
-        "CHAT_AUTO_START POSTGRES_PASSWORD LOG_LEVELS TWITCH_IRC_URL"
+        "RETENTION_DAYS YOUTUBE_UPLOAD_OWNERSHIP HTTP_PROXY PATH DATA_DIRS AWS_PROFILE "
+        "POSTGRES_PASSWORD LOG_LEVELS"
     )
     assert load(dict.fromkeys(names.split(), "x"), None).warnings == ()
 

@@ -64,7 +64,7 @@ def test_every_field_is_declared_and_every_default_survives_the_way_to_text() ->
 def test_what_is_secret() -> None:
     assert {name for name, declared in DECLARED.items() if declared.secret} == {
         *("TWITCH_CLIENT_SECRET", "YT_CLIENT_SECRET", "DB_DSN", "DB_PASSWORD"),
-        *("ENCRYPTION_KEY", "OLD_ENCRYPTION_KEY"),
+        *("ENCRYPTION_KEY", "OLD_ENCRYPTION_KEY", "TWITCH_OAUTH_TOKEN"),
         *("DB_DIRECT_DSN", "DB_ADMIN_DSN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
     }
 

@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "resume": "Go on after pause.",
     "drain": "Let running daemons finish what they have in hand.",
     "prune": "Remove local files that YouTube has processed.",
+    "chat": "Record chat, see how that stands, and export it.",
     "auth": "Log in to YouTube and Twitch, and see who is.",
     "vacuum": "Clear dead rows out of the tables, or build indexes anew.",
     "db": "Look at the database server, and put it right.",

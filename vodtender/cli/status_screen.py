@@ -161,6 +161,23 @@ def _accounts(status: Document, now: datetime) -> _Texts:
         yield "none", _DIM
 
 
+def _chat(status: Document, _now: datetime) -> _Texts:
+    chat = status["chat"]
+    for one in chat["recording"]:
+        if one["state"] == "recording":
+            rate = f"{one['messages_per_minute']:g} a minute"
+            gaps = f", {_number(one['gaps'], 'gap')}" if one["gaps"] else ""
+            yield f"{one['channel']}: {one['messages']:,} messages, {rate}{gaps}", ""
+        elif one["state"] == "connecting":
+            yield f"{one['channel']}: not connected", _YELLOW
+        else:
+            yield f"{one['channel']}: nobody records it", _RED
+        if one["problem"]:
+            yield f"{one['channel']}: {one['problem']}", _YELLOW
+    if not chat["recording"]:
+        yield "waiting for a stream" if chat["enabled"] else "not recorded", _DIM
+
+
 def _disk(status: Document, _now: datetime) -> _Texts:
     disk = status["disk"]
     yield _room(disk["path"], disk["free_bytes"], disk["total_bytes"]), ""
@@ -226,6 +243,7 @@ _PARTS = (
     ("Breaker", _breakers),
     ("Limits", _limits),
     ("Accounts", _accounts),
+    ("Chat", _chat),
     ("Disk", _disk),
     ("Workers", _workers),
     ("Database", _database),

@@ -24,6 +24,10 @@ def contradictions(settings: Settings) -> Iterator[Finding]:
     yield from _pair(settings, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     yield from _two_switches(settings)
     yield from _accounts(settings)
+    if settings.twitch_vod_start is not None and settings.twitch_vod_id is None:
+        yield Finding(
+            ("TWITCH_VOD_START",), "TWITCH_VOD_START is set, but TWITCH_VOD_ID is not: whose start?"
+        )
     if settings.uploads_enabled and settings.yt_upload_cost_units > settings.yt_quota_units_per_day:
         yield Finding(
             ("YT_UPLOAD_COST_UNITS", "YT_QUOTA_UNITS_PER_DAY"),
@@ -50,6 +54,11 @@ def oddities(settings: Settings) -> Iterator[Finding]:
             ("YT_ENABLED", "YOUTUBE_UPLOAD_ENABLED"),
             "uploads are on, but YT_CLIENT_ID is not set: videos wait, unless they go to an "
             "account that was imported with a client of its own",
+        )
+    if settings.chat_auto_start and settings.twitch_vod_id is not None:
+        yield Finding(
+            ("TWITCH_VOD_ID", "CHAT_AUTO_START"),
+            "TWITCH_VOD_ID has no effect while CHAT_AUTO_START is on",
         )
     for channel, _ in settings.yt_channel_accounts:
         if settings.channels and channel not in settings.channels:

@@ -13,6 +13,7 @@ import binascii
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -154,6 +155,21 @@ def _read_key(text: str) -> bytes:
 
 
 KEY = Form("base64 of 32 bytes", _read_key, lambda key: base64.b64encode(key).decode("ascii"))
+
+
+def _read_time(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"expected {TIME.expected}") from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+TIME = Form(
+    "a time such as 2026-11-23T18:00:00Z (UTC unless it says otherwise)",
+    _read_time,
+    lambda at: f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+)
 
 
 def did_you_mean(word: str, known: Sequence[str], likeness: float = 0.7) -> str:

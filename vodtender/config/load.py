@@ -33,13 +33,11 @@ _SHOWN_LENGTH = 60
 _LARGEST_SECRET_BYTES = 64 * 1024
 _OUR_PREFIX = re.compile(
     r"(TWITCH|YT|YOUTUBE|YTDLP|CIRCUIT|DOWNLOAD|UPLOAD|RETAIN|RETENTION|BACKFILL|BACKUP|ARCHIVE"
-    r"|RESTORE|VOD)_"
+    r"|RESTORE|VOD|CHAT)_"
 )
 _OTHERS = frozenset(
     {
-        *("TWITCH_BOT_USERNAME", "TWITCH_OAUTH_TOKEN", "TWITCH_VOD_ID", "TWITCH_VOD_START"),
-        *("TWITCH_IRC_URL", "VOD_RECONCILE_DELAY", "VOD_ID", "VOD_FILE", "RETENTION_DAYS"),
-        "YOUTUBE_UPLOAD_OWNERSHIP",
+        *("VOD_ID", "VOD_FILE", "RETENTION_DAYS", "YOUTUBE_UPLOAD_OWNERSHIP"),
     }
 )
 """Names of the Go system and of the runbook's scripts: near to ours, and not misspelt."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
 from vodtender.config.forms import Form, listing, read_text
-from vodtender.errors import SettingsError
+from vodtender.errors import SettingsError, UsageError
+from vodtender.model.reference import parse_vod_reference
 from vodtender.model.s3_location import S3Location
 from vodtender.model.video_metadata import PLACEHOLDERS, check_template
 
@@ -171,6 +172,35 @@ def _is_due(part: str, lowest: int, highest: int) -> bool:
 
 NO_SCHEDULE = "off"
 SCHEDULE = Form("a cron expression in UTC such as '0 2 * * *', or off", _read_schedule, str)
+
+
+def _read_chat_token(text: str) -> str:
+    """With or without the `oauth:` that chat programs write before it."""
+    return _read_token(text.strip().removeprefix("oauth:"))
+
+
+CHAT_TOKEN = Form("a token of Twitch", _read_chat_token, str)
+
+_CHAT_SERVER = re.compile(r"ircs?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/?")
+
+
+def _read_chat_server(text: str) -> str:
+    if not _CHAT_SERVER.fullmatch(text.strip()):
+        raise ValueError(f"expected {CHAT_SERVER.expected}")
+    return text.strip().rstrip("/")
+
+
+CHAT_SERVER = Form("an address such as ircs://irc.chat.twitch.tv:6697", _read_chat_server, str)
+
+
+def _read_vod(text: str) -> str:
+    try:
+        return parse_vod_reference(text)
+    except UsageError:
+        raise ValueError(f"expected {VOD.expected}") from None
+
+
+VOD = Form("a VOD's number or its address", _read_vod, str)
 
 
 def _read_scopes(text: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from vodtender.config import forms, service_forms
@@ -39,6 +39,7 @@ _looks = Presentation()
 _twitch = Group("Twitch")
 _discovery = Group("Discovery")
 _download = Group("Downloading")
+_chat = Group("Chat")
 _breaker = Group("Circuit breaker")
 _youtube = Group("YouTube")
 _video = Group("How videos are presented")
@@ -95,6 +96,44 @@ class Settings:
     )
     vod_catalog_max_age_days: int = _discovery.setting(
         COUNT, "0", "oldest VODs to take from a catalog; 0 is any age"
+    )
+
+    chat_auto_start: bool = _chat.setting(
+        BOOLEAN, "0", "record the chat of every stream of the channels"
+    )
+    chat_auto_poll_interval: timedelta = _chat.setting(
+        MOMENT, "30s", "pause between two looks whether a channel is live"
+    )
+    chat_offline_after: timedelta = _chat.setting(
+        LENGTH, "2m", "a stream that is back within this time has not ended"
+    )
+    vod_reconcile_delay: timedelta = _chat.setting(
+        LENGTH, "1m", "how long after a stream's end its chat is joined to its VOD, at the earliest"
+    )
+    twitch_bot_username: str | None = _chat.optional(
+        service_forms.CHANNEL,
+        "who reads the chat, with TWITCH_OAUTH_TOKEN; reading needs nobody",
+        example="somebody_bot",
+    )
+    twitch_oauth_token: str | None = _chat.optional(
+        service_forms.CHAT_TOKEN,
+        "that user's token; when unset, the one of auth login twitch if there is one",
+        example="",
+        secret=True,
+    )
+    twitch_irc_url: str = _chat.setting(
+        service_forms.CHAT_SERVER,
+        "ircs://irc.chat.twitch.tv:6697",
+        "the chat server; irc:// is without TLS",
+    )
+    twitch_vod_id: str | None = _chat.optional(
+        service_forms.VOD,
+        "without CHAT_AUTO_START: the VOD that the chat of TWITCH_CHANNEL is recorded for, from"
+        " start to stop",
+        example="2300000001",
+    )
+    twitch_vod_start: datetime | None = _chat.optional(
+        forms.TIME, "when that VOD begins", example="2026-11-23T18:00:00Z"
     )
 
     data_dir: Path = _download.setting(

@@ -12,6 +12,8 @@ from vodtender.daemon import registration
 from vodtender.daemon.lanes import Bell, Gate
 from vodtender.errors import DatabaseUnavailable, Locked, SettingsError
 from vodtender.pipeline import prune
+from vodtender.pipeline.chat_flush import store_left_behind
+from vodtender.pipeline.chat_joining import join_due
 from vodtender.pipeline.prune import Fate
 from vodtender.pipeline.workplace import Workplace
 from vodtender.procedures.login_status import overview as overview_of_logins
@@ -95,6 +97,12 @@ class Chores:
             if text not in self._told:
                 _log.warning(text)
             self._told.add(text)
+
+    def look_after_chat(self) -> None:
+        """Stores what recorders that died here have left, and gives chats to their VODs."""
+        place = self.place
+        store_left_behind(place.database, place.directory)
+        join_due(place.database, place.settings.vod_reconcile_delay, place.stopping.is_set)
 
     def guarded(self, chore: Callable[[], None]) -> Callable[[], None]:
         """The same, with the database's absence borne, and mistakes in it contained."""

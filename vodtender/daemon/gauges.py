@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vodtender.model.breaker import STATES, worst
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
+from vodtender.procedures import chat
 from vodtender.store import breaker, overview, pause
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Gauges:
             counts = overview.counts(connection)
             breakers = breaker.all_breakers(connection)
             paused = pause.get(connection) is not None
+            chats = chat.status_in(connection, self._place.settings)
         registry = CollectorRegistry()
 
         def gauge(name: str, meaning: str, value: float) -> None:
@@ -52,6 +54,21 @@ class Gauges:
         gauge("vod_circuit_open", "1 while a circuit breaker is open.", state == "open")
         gauge("vod_circuit_breaker_state", "0 closed, 1 half-open, 2 open.", STATES.index(state))
         gauge("vod_paused", "1 while processing is paused.", paused)
+        connected = Gauge(
+            "vod_chat_connected",
+            "1 while a recorder is in the channel's chat.",
+            ["channel"],
+            registry=registry,
+        )
+        a_minute = Gauge(
+            "vod_chat_messages_per_minute",
+            "Chat messages of the last minute.",
+            ["channel"],
+            registry=registry,
+        )
+        for one in chats.channels:
+            connected.labels(one.channel).set(one.state == "recording")
+            a_minute.labels(one.channel).set(one.messages_per_minute)
         room = self._place.directory.room()
         gauge("vod_disk_free_bytes", "Free room on DATA_DIR's disk.", room.free_bytes)
         gauge("vod_disk_total_bytes", "Size of DATA_DIR's disk.", room.total_bytes)

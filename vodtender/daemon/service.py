@@ -17,6 +17,7 @@ from typing import Any
 from vodtender import __version__, log
 from vodtender.clients.ytdlp.process import check_arguments
 from vodtender.config.settings import Settings
+from vodtender.daemon.chat import Chat
 from vodtender.daemon.chores import Chores
 from vodtender.daemon.lanes import Bell, Gate, LaneThread
 from vodtender.daemon.listener import Listener
@@ -40,7 +41,7 @@ _LOOK_SECONDS = 1.0
 _SETTLED = frozenset({"published", "kept", "failed", "skipped"})
 """States in which nothing is done any more."""
 
-ServiceThread = Lookout | Listener | LaneThread
+ServiceThread = Lookout | Listener | LaneThread | Chat
 """Each keeps in `failure` what it died of."""
 
 _log = log.get("daemon")
@@ -142,6 +143,7 @@ class _Service:
         self._gate = Gate(place)
         self._lookout = Lookout(place, self._gate, self._bell, once=mode.ends)
         self._listener = Listener(place.database, self._bell)
+        self._chat = Chat(place, self._gate)
         self._lanes = [
             LaneThread(f"{lane.name} {number}", place, lane, self._gate, self._bell)
             for lane, count in (
@@ -180,7 +182,7 @@ class _Service:
 
     @property
     def _threads(self) -> list[ServiceThread]:
-        return [self._lookout, self._listener, *self._lanes]
+        return [self._lookout, self._listener, self._chat, *self._lanes]
 
     def _watch(self) -> None:
         """Until there is a reason to stop."""
@@ -218,10 +220,11 @@ class _Service:
 
     def _join(self) -> None:
         deadline = time.monotonic() + self._place.settings.shutdown_timeout.total_seconds()
-        for lane in self._lanes:
-            if lane.ident is not None:
-                lane.join(max(0.0, deadline - time.monotonic()))
-        slow = [lane.name for lane in self._lanes if lane.is_alive()]
+        working = [*self._lanes, self._chat]
+        for thread in working:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        slow = [thread.name for thread in working if thread.is_alive()]
         if slow:
             _log.warning("not at a safe point in time; left behind", lanes=", ".join(slow))
 

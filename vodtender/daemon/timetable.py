@@ -39,6 +39,7 @@ def scheduled(chores: Chores) -> BackgroundScheduler:
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     settings = chores.place.settings
     prune_pause = min(settings.retention_interval.total_seconds(), _LONGEST_PRUNE_PAUSE_SECONDS)
+    join_pause = max(1.0, min(settings.vod_reconcile_delay.total_seconds(), 60.0))
     scheduler = BackgroundScheduler(
         executors={"default": _Threads()},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -50,6 +51,7 @@ def scheduled(chores: Chores) -> BackgroundScheduler:
         (chores.compact, 60.0),
         (chores.renew_tokens, 60.0),
         (chores.look_after_logins, 3600.0),
+        (chores.look_after_chat, join_pause),
     ):
         scheduler.add_job(
             chores.guarded(chore),

@@ -15,7 +15,7 @@ def what_next(status: Document) -> list[Step]:
     nothing does."""
     return [
         {"why": why, "command": command}
-        for part in (_daemon, _pause, _accounts, _disk, _breakers, _vanishing, _vods)
+        for part in (_daemon, _pause, _accounts, _chat, _disk, _breakers, _vanishing, _vods)
         for why, command in part(status)
     ]
 
@@ -44,6 +44,14 @@ def _accounts(status: Document) -> _Found:
             name = "" if one["account"] == "default" else f" --account {one['account']}"
             why = f"{one['provider']} account {one['account']}: {one['problem']}"
             yield why, f"vodtender auth login {one['provider']}{name}"
+
+
+def _chat(status: Document) -> _Found:
+    if not any(one["alive"] for one in status["workers"]):
+        return
+    for one in status["chat"]["recording"]:
+        if one["state"] == "interrupted":
+            yield f"nobody records the chat of {one['channel']}", "vodtender chat status"
 
 
 def _disk(status: Document) -> _Found:

@@ -19,6 +19,7 @@ from vodtender.model.disk import reserve_bytes
 from vodtender.model.quota import next_reset, pacific_day, project_of
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
 from vodtender.pipeline.oauth_services import YOUTUBE, absent_accounts, uploads_wanted
+from vodtender.procedures import chat
 from vodtender.procedures.advice import what_next
 from vodtender.store import breaker, catalog, claims, overview, pause, tokens, uploads, workers
 from vodtender.store.database import Connection, Database
@@ -63,6 +64,7 @@ def document(
             "workers": [_worker(one, settings.lease_seconds) for one in known],
             "disk": _disk(settings, known),
             "database": _database(settings, connection.info.server_version),
+            "chat": _chat(chat.status_in(connection, settings)),
             **_not_there_yet(),
         }
     return {**found, "next": what_next(found)}
@@ -83,6 +85,12 @@ def unavailable(error: DatabaseUnavailable, settings: Settings) -> dict[str, Any
         "workers": [],
         "disk": _disk(settings, []),
         "database": {**_database(settings, None), "ok": False, "error": error.message},
+        "chat": {
+            "enabled": chat.mode_of(settings) != "off",
+            "mode": chat.mode_of(settings),
+            "recording": [],
+            "waiting_for_vod": 0,
+        },
         **_not_there_yet(),
     }
     return {**nothing, "next": [{"why": error.message, "command": error.hint}]}
@@ -319,11 +327,36 @@ def _database(settings: Settings, server_version: int | None) -> dict[str, Any]:
     }
 
 
+def _chat(found: chat.ChatStatus) -> dict[str, Any]:
+    """Streams whose chat is being recorded, or should be, and how many wait for their VOD."""
+    return {
+        "enabled": found.mode != "off",
+        "mode": found.mode,
+        "recording": [
+            {
+                "channel": one.channel,
+                "state": one.state,
+                "vod_id": one.vod_id,
+                "connected_since": _moment(one.connected_since),
+                "messages": one.messages,
+                "messages_per_minute": one.messages_per_minute,
+                "last_message_at": _moment(one.last_message_at),
+                "lag_seconds": one.lag_seconds,
+                "gaps": one.gaps,
+                "gap_seconds": one.gap_seconds,
+                "problem": _redacted(one.problem),
+            }
+            for one in found.channels
+            if one.state != "waiting"
+        ],
+        "waiting_for_vod": len(found.waiting_for_vod),
+    }
+
+
 def _not_there_yet() -> dict[str, Any]:
     """What this vodtender has no part for, said so that nobody takes silence for health."""
     return {
         "backup": {"enabled": False, "last_at": None},
-        "chat": {"enabled": False, "recording": []},
     }
 
 

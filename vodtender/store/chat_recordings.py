@@ -98,6 +98,16 @@ def begin(
     return made
 
 
+def begin_manual(
+    connection: Connection, channel: str, vod_id: str, start: datetime | None, now: datetime
+) -> Recording:
+    """A recording of this channel into a VOD that somebody names. It begins at `start`; else
+    when the catalog says, or else now."""
+    row = connection.execute("SELECT date FROM vods WHERE twitch_vod_id = %s", (vod_id,)).fetchone()
+    known = None if row is None else row["date"]
+    return begin(connection, channel, vod_id, mode="manual", began_at=start or known or now)
+
+
 def end(connection: Connection, recording_id: int, at: datetime) -> None:
     """It is over: what is not heard from here on is no gap."""
     connection.execute(
@@ -171,9 +181,21 @@ def of_vod(connection: Connection, vod_id: str) -> list[Recording]:
     return _find(connection, "vod_id = %s", vod_id)
 
 
+def of_stream(connection: Connection, channel: str, stream_id: str) -> Recording | None:
+    """The automatic recording of a stream, whether or not it has its VOD."""
+    found = _find(
+        connection, "channel = %s AND stream_id = %s AND mode = 'auto'", channel, stream_id
+    )
+    return found[-1] if found else None
+
+
 def not_joined(connection: Connection) -> list[Recording]:
-    """Automatic ones whose VOD has not appeared."""
-    return _find(connection, "mode = 'auto' AND joined_at IS NULL")
+    """Automatic ones whose VOD has not appeared and may still do so: Twitch keeps none for
+    longer than 60 days."""
+    return _find(
+        connection,
+        "mode = 'auto' AND joined_at IS NULL AND began_at > now() - interval '70 days'",
+    )
 
 
 def latest(connection: Connection, channel: str) -> Recording | None:
@@ -185,6 +207,15 @@ def latest(connection: Connection, channel: str) -> Recording | None:
         channel,
     )
     return found[0] if found else None
+
+
+def latest_of_all(connection: Connection) -> list[Recording]:
+    """The newest recording of every channel that has one."""
+    return _find(
+        connection,
+        "id IN (SELECT DISTINCT ON (channel) first_value(id) OVER newest FROM chat_recordings"
+        " WINDOW newest AS (PARTITION BY channel ORDER BY began_at DESC, id DESC))",
+    )
 
 
 def gaps(connection: Connection, vod_id: str | None = None) -> list[RecordedGap]:

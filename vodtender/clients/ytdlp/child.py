@@ -66,6 +66,8 @@ def _serve(request: dict[str, Any], speaker: Speaker, rate_limit: RateLimit) -> 
             for entry in twitch.channel(request["channel"], kind, request["limit"]):
                 speaker.say({"type": "entry", **entry})
         speaker.result("listed")
+    elif request["mode"] == "live":
+        speaker.result("looked", stream=twitch.live(request["channel"]))
     else:
         vod = twitch.vod(request["vod_id"])
         speaker.result(

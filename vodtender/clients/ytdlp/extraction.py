@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import yt_dlp
-from yt_dlp.extractor.twitch import TwitchVideosIE, TwitchVodIE
+from yt_dlp.extractor.twitch import TwitchBaseIE, TwitchVideosIE, TwitchVodIE
 from yt_dlp.networking import Request
 from yt_dlp.utils import ExtractorError, unified_timestamp
 
@@ -68,6 +68,7 @@ class Twitch:
         for extractor in (_VodIE(), _VideosIE()):
             extractor.answers_with_cookies = self.has_cookies
             self._ydl.add_info_extractor(extractor)
+        self._live = _LiveIE(self._ydl)
 
     def vod(self, vod_id: str) -> FoundVod:
         """Find a VOD and its playlist. Raises an answer."""
@@ -103,6 +104,13 @@ class Twitch:
             )
             for entry in islice(_each_once(listing["entries"]), limit):
                 yield _listed(entry, channel.lower(), kind)
+
+    def live(self, channel: str) -> dict[str, Any] | None:
+        """The channel's stream that is on the air: `stream_id` and `timestamp`; None if there
+        is none. Raises an answer."""
+        with self._answering():
+            return self._live.look(channel)
+        raise AssertionError  # pragma: no cover
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
@@ -216,11 +224,7 @@ class _VideosIE(TwitchVideosIE):  # type: ignore[misc]
         first = _first_data(data, video_id)
         user = first.get("user")
         if user is None or (isinstance(user, dict) and user.get("id") == ""):
-            raise Rejected(
-                f"Twitch knows no channel named {video_id}.",
-                hint="check TWITCH_CHANNEL and TWITCH_CHANNELS",
-                code="channel_missing",
-            )
+            raise _no_channel(video_id)
         videos = user.get("videos") if isinstance(user, dict) else None
         if not isinstance(videos, dict) or not isinstance(videos.get("edges"), list):
             raise answers.garbage(f"the VODs of channel {video_id} are not listed in it")
@@ -233,6 +237,35 @@ class _VideosIE(TwitchVideosIE):  # type: ignore[misc]
             entry["timestamp"] = unified_timestamp(node.get("publishedAt"))
             entry["broadcast_type"] = node.get("broadcastType")
         return entry
+
+
+class _LiveIE(TwitchBaseIE):  # type: ignore[misc]
+    """Asks as yt-dlp's stream extractor does whether a channel is live, and no more."""
+
+    def look(self, channel: str) -> dict[str, Any] | None:
+        operation = {
+            "operationName": "StreamMetadata",
+            "variables": {"channelLogin": channel, "includeIsDJ": True},
+        }
+        data = self._download_gql(channel, [operation], "Asking whether the channel is live")
+        user = _first_data(data, f"channel {channel}").get("user")
+        if user is None:
+            raise _no_channel(channel)
+        stream = user.get("stream") if isinstance(user, dict) else None
+        if not isinstance(stream, dict) or stream.get("type") not in (None, "live"):
+            return None
+        return {
+            "stream_id": str(stream.get("id") or ""),
+            "timestamp": unified_timestamp(stream.get("createdAt")),
+        }
+
+
+def _no_channel(channel: str) -> Rejected:
+    return Rejected(
+        f"Twitch knows no channel named {channel}.",
+        hint="check TWITCH_CHANNEL and TWITCH_CHANNELS",
+        code="channel_missing",
+    )
 
 
 def _each_once(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

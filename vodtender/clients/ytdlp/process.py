@@ -17,7 +17,14 @@ from typing import Any
 from vodtender.clients.ytdlp.running import Child, Log, Watch
 from vodtender.clients.ytdlp.workdir import VIDEO_NAME
 from vodtender.errors import Transient
-from vodtender.model.discovery import KINDS, Kind, ListedVod, live_by_thumbnail, picture
+from vodtender.model.discovery import (
+    KINDS,
+    Kind,
+    ListedVod,
+    LiveStream,
+    live_by_thumbnail,
+    picture,
+)
 
 _LISTING_TIMEOUT = timedelta(minutes=10)
 _PROBE_TIMEOUT = timedelta(minutes=2)
@@ -183,6 +190,28 @@ def list_channel(
                 yield _listed(line)
             elif line["type"] == "result":
                 return
+        raise _unfinished()
+
+
+def live_stream(
+    channel: str,
+    *,
+    cookies_path: Path | None = None,
+    extra_args: Sequence[str] = (),
+    timeout: timedelta = _PROBE_TIMEOUT,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> LiveStream | None:
+    """The stream of a channel that is on the air. Raises as `list_channel` does."""
+    asked = {
+        "mode": "live",
+        "channel": channel,
+        **_common(cookies_path, extra_args, verbose=False),
+    }
+    with Child(asked, Watch(timeout, _QUIET, should_stop), None) as child:
+        for line in child.lines():
+            if line["type"] == "result":
+                found = line["stream"]
+                return found and LiveStream(found["stream_id"], _time(found["timestamp"]))
         raise _unfinished()
 
 

@@ -1,0 +1,54 @@
+"""Keeps one recorder alive until it is told to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from vodtender import log
+from vodtender.clients.twitch.irc import ChatLogin
+from vodtender.model.chat import RECONNECT
+from vodtender.pipeline.chat_recorder import ChatRecorder
+from vodtender.pipeline.workplace import Workplace
+from vodtender.store.chat_recordings import Recording
+
+_log = log.get("chat")
+
+
+class ChatSession(threading.Thread):
+    """Records into `recording`. A recorder that dies is started again, a little later each
+    time."""
+
+    def __init__(
+        self, place: Workplace, recording: Recording, login: Callable[[], ChatLogin | None]
+    ) -> None:
+        super().__init__(name=f"chat of {recording.channel}", daemon=True)
+        self.recording = recording
+        self._place = place
+        self._login = login
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """To be followed by `join`: what was heard is stored before it ends."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        deaths = 0
+        while not self._stopping.is_set():
+            try:
+                self._recorder().run(self._stopping)
+            except Exception as error:
+                deaths += 1
+                _log.error("chat recorder stopped", channel=self.recording.channel, exc=error)
+                wait = RECONNECT.wait(deaths, self._place.chance.random())
+                self._stopping.wait(wait.total_seconds())
+
+    def _recorder(self) -> ChatRecorder:
+        return ChatRecorder(
+            self._place.database,
+            self._place.directory,
+            self.recording,
+            address=self._place.settings.twitch_irc_url,
+            login=self._login,
+            worker_id=self._place.worker_id,
+        )
