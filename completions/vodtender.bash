@@ -2,9 +2,10 @@
 
 __vodtender_commands() {
     case $1 in
-    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune auth vacuum db config migrate audit' ;;
+    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune chat auth vacuum db config migrate audit' ;;
     'vodtender vods') words='show' ;;
     'vodtender breaker') words='status reset trip' ;;
+    'vodtender chat') words='status gaps export record' ;;
     'vodtender auth') words='login import status refresh logout rekey' ;;
     'vodtender db') words='sizes connections kill-idle check shell restart' ;;
     'vodtender config') words='check show example' ;;
@@ -34,6 +35,11 @@ __vodtender_options() {
     'vodtender resume') words='--reason --dry-run --json -h --help' ;;
     'vodtender drain') words='--worker --all --wait --timeout --reason --dry-run --json -h --help' ;;
     'vodtender prune') words='--older-than --dry-run -y --yes --reason --json -h --help' ;;
+    'vodtender chat') words='-h --help' ;;
+    'vodtender chat status') words='--json -h --help' ;;
+    'vodtender chat gaps') words='--json -h --help' ;;
+    'vodtender chat export') words='--format -o --output --without-deleted -h --help' ;;
+    'vodtender chat record') words='--vod --start --channel -h --help' ;;
     'vodtender auth') words='-h --help' ;;
     'vodtender auth login') words='--account --device --client -y --yes --reason --dry-run --json -h --help' ;;
     'vodtender auth import') words='--account --vod -y --yes --reason --dry-run --json -h --help' ;;
@@ -93,6 +99,12 @@ __vodtender_value() {
     'vodtender drain --reason') words= ;;
     'vodtender prune --older-than') words= ;;
     'vodtender prune --reason') words= ;;
+    'vodtender chat export --format') words= ;;
+    'vodtender chat export -o') files=1 ;;
+    'vodtender chat export --output') files=1 ;;
+    'vodtender chat record --vod') words= ;;
+    'vodtender chat record --start') words= ;;
+    'vodtender chat record --channel') words= ;;
     'vodtender auth login --account') words= ;;
     'vodtender auth login --client') files=1 ;;
     'vodtender auth login --reason') words= ;;
