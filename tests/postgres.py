@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from vodtender.clients.postgres_server import EmbeddedServer, acquire
 from vodtender.store.database import Database
@@ -24,6 +24,7 @@ _TEMPLATE = "migrated"
 _numbers = itertools.count(1)
 
 NewDatabase = Callable[[str], AbstractContextManager[str]]
+AwayDatabase = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +83,27 @@ def empty_database_dsn(new_database: NewDatabase) -> Iterator[str]:
     """A fresh database without any table."""
     with new_database("template0") as dsn:
         yield dsn
+
+
+@pytest.fixture
+def database_away(database_dsn: str, postgres_server: EmbeddedServer) -> AwayDatabase:
+    """`with database_away():` all connections are cut, and none can be made."""
+    name = str(conninfo_to_dict(database_dsn)["dbname"])
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+
+    @contextmanager
+    def away() -> Iterator[None]:
+        with psycopg.connect(postgres_server.admin_dsn, autocommit=True) as connection:
+            connection.execute(allow.format(sql.Identifier(name), sql.Literal(False)))
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+            )
+            try:
+                yield
+            finally:
+                connection.execute(allow.format(sql.Identifier(name), sql.Literal(True)))
+
+    return away
 
 
 def _create(server: EmbeddedServer, name: str, template: str) -> None:

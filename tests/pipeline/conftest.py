@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.pipeline.fetcher import Fetcher
 from tests.pipeline.publisher import Publisher
 from tests.sandbox.world import World
-from vodtender.clients.postgres_server import EmbeddedServer
 
 NewPublisher = Callable[..., Publisher]
-AwayDatabase = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -66,24 +60,3 @@ def either_fetcher(request: pytest.FixtureRequest) -> Fetcher:
     """With Helix's credentials and without them."""
     found: Fetcher = request.getfixturevalue(request.param)
     return found
-
-
-@pytest.fixture
-def database_away(database_dsn: str, postgres_server: EmbeddedServer) -> AwayDatabase:
-    """`with database_away():` all connections are cut, and none can be made."""
-    name = str(conninfo_to_dict(database_dsn)["dbname"])
-    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-
-    @contextmanager
-    def away() -> Iterator[None]:
-        with psycopg.connect(postgres_server.admin_dsn, autocommit=True) as connection:
-            connection.execute(allow.format(sql.Identifier(name), sql.Literal(False)))
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-            )
-            try:
-                yield
-            finally:
-                connection.execute(allow.format(sql.Identifier(name), sql.Literal(True)))
-
-    return away

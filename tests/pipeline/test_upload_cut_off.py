@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.conftest import AwayDatabase, NewPublisher
+from tests.pipeline.conftest import NewPublisher
 from tests.pipeline.publisher import CHUNK, LAST, POST, PUT, Publisher
+from tests.postgres import AwayDatabase
 from tests.sandbox.faults import Gate
 from vodtender.model.vod import Stage, Waiting
 

@@ -86,7 +86,7 @@ class Settings:
     )
 
     vod_process_interval: timedelta = _discovery.setting(
-        MOMENT, "1m", "pause between two looks for work"
+        MOMENT, "1m", "pause between two looks at a channel; unset and without an application, 5m"
     )
     vod_catalog_backfill_interval: timedelta = _discovery.setting(
         MOMENT, "6h", "pause between two looks at a channel's whole catalog"

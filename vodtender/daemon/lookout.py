@@ -14,7 +14,8 @@ from vodtender.pipeline.discover import Looked, discover
 from vodtender.pipeline.workplace import Workplace
 
 _YTDLP_LISTING_PAUSE = timedelta(minutes=5)
-"""yt-dlp's listing is a web page's, not an API's: it is asked more rarely."""
+"""yt-dlp's listing is a web page's, not an API's: unless it is set otherwise, it is asked more
+rarely."""
 _LONGEST_WAIT_SECONDS = 60.0
 _DATABASE_AWAY_SECONDS = 2.0
 
@@ -37,8 +38,7 @@ class Lookout(threading.Thread):
         self._bell = bell
         self._once = once
         self._channels = {channel: _Channel() for channel in place.settings.channels}
-        interval = place.settings.vod_process_interval
-        self._interval = interval if place.helix else max(interval, _YTDLP_LISTING_PAUSE)
+        self._interval = _interval(place)
 
     @property
     def is_settled(self) -> bool:
@@ -87,3 +87,10 @@ class Lookout(threading.Thread):
         )
         channel.settled |= next_look.settled
         channel.next_at = time.monotonic() + next_look.pause.total_seconds()
+
+
+def _interval(place: Workplace) -> timedelta:
+    as_set = place.settings.vod_process_interval
+    if place.helix is not None or place.settings.origin("VOD_PROCESS_INTERVAL") != "default":
+        return as_set
+    return max(as_set, _YTDLP_LISTING_PAUSE)

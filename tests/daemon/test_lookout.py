@@ -1,0 +1,86 @@
+"""The thread that looks at the channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.clients.ytdlp.fetches import wait_until
+from tests.pipeline.fetcher import Fetcher
+from tests.postgres import AwayDatabase
+from tests.sandbox.world import World
+from vodtender.daemon.chores import Chores
+from vodtender.daemon.lanes import Bell, Gate
+from vodtender.daemon.lookout import Lookout
+
+OFTEN = {"VOD_PROCESS_INTERVAL": "100ms"}
+WITHOUT = {"TWITCH_CLIENT_ID": "", "TWITCH_CLIENT_SECRET": ""}
+
+
+@pytest.fixture(params=["helix", "yt-dlp"])
+def fetcher(
+    request: pytest.FixtureRequest, in_world: World, database_dsn: str, tmp_path: Path
+) -> Iterator[Fetcher]:
+    """Its settings want it to look often."""
+    in_world.add_channel("alice")
+    without = WITHOUT if request.param == "yt-dlp" else {}
+    fetcher = Fetcher(in_world, database_dsn, tmp_path, **OFTEN, **without)
+    yield fetcher
+    fetcher.close()
+
+
+@contextmanager
+def looking(fetcher: Fetcher, gate: Gate | None = None) -> Iterator[Lookout]:
+    lookout = Lookout(fetcher.place, gate or Gate(fetcher.place), Bell(), once=False)
+    lookout.start()
+    yield lookout
+    assert lookout.is_alive(), lookout.failure
+    fetcher.place.stopping.set()
+    lookout.join(20)
+    assert not lookout.is_alive()
+
+
+def test_a_vod_that_is_new_is_found_at_the_next_look(fetcher: Fetcher) -> None:
+    with looking(fetcher) as lookout:
+        wait_until(lambda: lookout.is_settled)
+        vod = fetcher.world.add_vod("alice")
+        wait_until(lambda: vod.id in fetcher.stages())
+
+
+def test_it_goes_on_when_the_database_is_back(
+    fetcher: Fetcher, database_away: AwayDatabase
+) -> None:
+    gate = Gate(fetcher.place)
+    with looking(fetcher, gate) as lookout:
+        wait_until(lambda: lookout.is_settled)
+        with database_away():
+            vod = fetcher.world.add_vod("alice")
+            wait_until(lambda: gate.database.away_since is not None)
+        wait_until(lambda: vod.id in fetcher.stages(), 30)
+
+
+def test_a_mistake_of_ours_is_noted_with_the_channel_and_does_not_end_it(
+    fetcher: Fetcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    vod = fetcher.world.add_vod("alice")
+    fetcher.sql("ALTER TABLE vods RENAME COLUMN length_grew_at TO elsewhere")
+    with caplog.at_level("INFO", "vodtender"), looking(fetcher):
+        wait_until(lambda: "internal error" in caplog.messages)
+        fetcher.sql("ALTER TABLE vods RENAME COLUMN elsewhere TO length_grew_at")
+        wait_until(lambda: vod.id in fetcher.stages())
+    assert fetcher.sql("SELECT problem FROM channels") == [{"problem": None}]
+
+
+def test_a_mistake_in_a_chore_is_contained(
+    fetcher: Fetcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistaken() -> None:
+        raise ZeroDivisionError
+
+    chores = Chores(fetcher.place, Gate(fetcher.place), Bell())
+    with caplog.at_level("INFO", "vodtender"):
+        chores.guarded(mistaken)()
+    assert "internal error" in caplog.messages
