@@ -19,13 +19,14 @@ from vodtender.procedures.direct import Direct, open_direct
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """`dsn` is our role's, `admin_dsn` the superuser's."""
+    """`dsn` is our role's, `admin_dsn` the superuser's; empty: nobody has told it."""
 
     dsn: str
     admin_dsn: str
 
     def environ(self, **more: str) -> dict[str, str]:
-        return {"DB_DSN": self.dsn, "DB_ADMIN_DSN": self.admin_dsn, **more}
+        admin = {"DB_ADMIN_DSN": self.admin_dsn} if self.admin_dsn else {}
+        return {"DB_DSN": self.dsn, **admin, **more}
 
     @contextmanager
     def direct(self, **more: str) -> Iterator[Direct]:

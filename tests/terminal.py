@@ -47,6 +47,10 @@ class Terminal:
         """All that was read so far, with its escape sequences."""
         return self._read.decode("utf-8", "replace").replace("\r\n", "\n")
 
+    def type(self, text: str) -> None:
+        """As if on the keyboard."""
+        os.write(self._master, text.encode())
+
     def wait_for(self, wanted: str, seconds: float = 30) -> str:
         """Reads until the text is there; returns all of it."""
         deadline = time.monotonic() + seconds
