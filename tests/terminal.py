@@ -47,7 +47,7 @@ class Terminal:
         """All that was read so far, with its escape sequences."""
         return self._read.decode("utf-8", "replace").replace("\r\n", "\n")
 
-    def type(self, text: str) -> None:
+    def press(self, text: str) -> None:
         """As if on the keyboard."""
         os.write(self._master, text.encode())
 

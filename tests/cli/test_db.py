@@ -330,7 +330,7 @@ def test_ctrl_c_in_the_shell_breaks_off_the_statement_and_not_the_shell(
         directory=tmp_path,
     ) as terminal:
         terminal.wait_for("=> ")
-        terminal.type("SELECT pg_sleep(60);\n")
+        terminal.press("SELECT pg_sleep(60);\n")
         wait_until(
             lambda: maintained.value(
                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"
@@ -339,7 +339,7 @@ def test_ctrl_c_in_the_shell_breaks_off_the_statement_and_not_the_shell(
         )
         os.killpg(terminal.process.pid, signal.SIGINT)
         terminal.wait_for("canceling statement due to user request")
-        terminal.type("\\q\n")
+        terminal.press("\\q\n")
         assert terminal.wait() == 0
 
 
