@@ -19,10 +19,10 @@ RECORDED = frozenset({b"PRIVMSG", b"USERNOTICE", b"CLEARCHAT", b"CLEARMSG"})
 RECONNECT = Backoff(1_000_000_000, timedelta(seconds=1), timedelta(seconds=60))
 """How long to wait before the next try of a connection: from 1 s to 60 s, without end."""
 
-_LONGEST_ID = 100
-_LONGEST_NAME = 100
+LONGEST_ID = 100
+LONGEST_NAME = 100
 """Of what is looked up by an index, which has no room for an entry of kilobytes."""
-_END_OF_TIME_MS = 4_102_444_800_000
+END_OF_TIME_MS = 4_102_444_800_000
 _ACTION = "\x01ACTION "
 
 
@@ -136,7 +136,7 @@ def _privmsg(line: Line, heard: Heard, text: str) -> ChatMessage | None:
     return ChatMessage(
         _id(get("id"), tags, heard, text),
         _moment(get("tmi-sent-ts"), heard),
-        line.source.partition("!")[0][:_LONGEST_NAME],
+        line.source.partition("!")[0][:LONGEST_NAME],
         said,
         "privmsg",
         get("user-id") or None,
@@ -160,7 +160,7 @@ def _usernotice(line: Line, heard: Heard, text: str) -> ChatMessage | None:
     return ChatMessage(
         message_id=_id(tags.get("id"), tags, heard, text),
         timestamp=_moment(tags.get("tmi-sent-ts"), heard),
-        username=(tags.get("login") or line.nick)[:_LONGEST_NAME],
+        username=(tags.get("login") or line.nick)[:LONGEST_NAME],
         message=line.params[1] if len(line.params) > 1 else "",
         kind="usernotice",
         user_id=tags.get("user-id") or None,
@@ -179,11 +179,11 @@ def _clearmsg(line: Line, heard: Heard, text: str) -> Mark | None:
     if not target:
         return None
     at = _moment(line.tags.get("tmi-sent-ts"), heard)
-    return Mark(_id(None, line.tags, heard, text), at, target[:_LONGEST_ID], None, None)
+    return Mark(_id(None, line.tags, heard, text), at, target[:LONGEST_ID], None, None)
 
 
 def _clearchat(line: Line, heard: Heard, text: str) -> Mark:
-    username = line.params[1][:_LONGEST_NAME] if len(line.params) > 1 else None
+    username = line.params[1][:LONGEST_NAME] if len(line.params) > 1 else None
     seconds = _number(line.tags.get("ban-duration") or "0") if username else None
     at = _moment(line.tags.get("tmi-sent-ts"), heard)
     return Mark(_id(None, line.tags, heard, text), at, None, username, seconds)
@@ -192,7 +192,7 @@ def _clearchat(line: Line, heard: Heard, text: str) -> Mark:
 def _id(given: str | None, tags: dict[str, str], heard: Heard, text: str) -> str:
     """Twitch's own id. Where there is none, what the line says stands for it if that has a time
     of Twitch's, so that two connections that hear it know it for one; else its place."""
-    if given and len(given) <= _LONGEST_ID:
+    if given and len(given) <= LONGEST_ID:
         return given
     where = text if "tmi-sent-ts" in tags else f"{heard.connection} {heard.number}"
     return f"own-{blake2b(where.encode(), digest_size=16).hexdigest()}"
@@ -202,7 +202,7 @@ def _moment(milliseconds: str | None, heard: Heard) -> datetime:
     """When Twitch says that it was sent; when it was heard if Twitch says nothing sensible."""
     if milliseconds and milliseconds.isascii() and milliseconds.isdigit():
         since_1970 = int(milliseconds[:20])
-        if 0 < since_1970 < _END_OF_TIME_MS:
+        if 0 < since_1970 < END_OF_TIME_MS:
             return datetime.fromtimestamp(since_1970 / 1000, UTC)
     return heard.at
 

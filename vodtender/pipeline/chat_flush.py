@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from vodtender import log, metrics
 from vodtender.errors import DatabaseUnavailable, Locked
-from vodtender.pipeline.chat_journal import Journal, Piece, batch_of, left_behind
+from vodtender.pipeline.chat_journal import Journal, Piece, batches_of, left_behind
 from vodtender.pipeline.directory import DataDirectory
 from vodtender.store import chat, chat_recordings
 from vodtender.store.chat_recordings import Report
@@ -146,14 +146,13 @@ def store_piece(
     database: Database, recording_id: int, channel: str, piece: Piece, pace: Pace
 ) -> int:
     """Stores one piece; returns how many messages were new. Raises DatabaseUnavailable."""
-    batch, times = batch_of(piece)
     try:
         with database.transaction() as connection:
-            stored = chat.store(connection, recording_id, batch)
+            stored = chat.store(connection, recording_id, batches_of(piece))
     except LookupError:
         _log.warning("a chat recording is gone; what was heard for it is dropped", id=recording_id)
         return 0
-    now = time.time()
+    now, times = time.time(), [at.timestamp() for at in stored.heard_at]
     for at in times:
         metrics.chat_latency_seconds.observe(max(0.0, now - at))
     if times:

@@ -19,7 +19,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,14 +27,15 @@ from types import TracebackType
 from typing import Self
 
 from vodtender.errors import Locked
-from vodtender.model import irc
-from vodtender.model.chat import ChatMessage, Gap, Heard, Mark, read
+from vodtender.model.chat import ChatMessage, Gap, Heard
+from vodtender.model.chat_patterns import ChatReader
 from vodtender.pipeline.directory import DataDirectory
 from vodtender.store.chat import Batch
 
 _SEGMENT_BYTES = 16 * 1024 * 1024
 _MEMORY_BYTES = 16 * 1024 * 1024
-_PIECE_BYTES = 2 * 1024 * 1024
+_PIECE_BYTES = 4 * 1024 * 1024
+_BATCH_MESSAGES = 250
 _CHUNK = b"\0c "
 _EVENT = b"\0e "
 _LOCK_NAME = "lock"
@@ -235,41 +236,37 @@ def left_behind(directory: DataDirectory) -> list[int]:
     return sorted(int(name) for name in names if name.isdigit())
 
 
-def batch_of(piece: Piece) -> tuple[Batch, list[float]]:
-    """What a piece says, and when its chunks were heard (Unix time)."""
-    batch, times = Batch(), []
+def batches_of(piece: Piece) -> Iterator[Batch]:
+    """What a piece says, some of it at a time."""
+    batch, reader = Batch(), ChatReader()
     text = piece.data.decode("utf-8", "replace")
     for chunk in text.removeprefix("\0").split("\n\0"):
         head, _, body = chunk.partition("\n")
         if head.startswith("e "):
             _read_event(batch, head[2:])
         elif head.startswith("c "):
-            at = _read_lines(batch, head, body)
-            if at is not None:
-                times.append(at.timestamp())
-    return batch, times
+            _read_lines(batch, reader, head, body)
+        if len(batch.messages) >= _BATCH_MESSAGES:
+            yield batch
+            batch = Batch()
+    yield batch
 
 
-def _read_lines(batch: Batch, head: str, body: str) -> datetime | None:
+def _read_lines(batch: Batch, reader: ChatReader, head: str, body: str) -> None:
     try:
         _, microseconds, connection, first = head.split(" ")
         at, number = datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC), int(first)
     except (ValueError, OverflowError):
-        return None  # the rest of a file that a crash of the machine has torn
+        return  # the rest of a file that a crash of the machine has torn
     for text in body.split("\n"):
-        said = _said(text, at, connection, number)
+        said = reader.read(text, Heard(at, connection, number))
         number += 1
         if isinstance(said, ChatMessage):
             batch.messages.append(said)
         elif said is not None:
             batch.marks.append(said)
     batch.heard_until = max(batch.heard_until or at, at)
-    return at
-
-
-def _said(text: str, at: datetime, connection: str, number: int) -> ChatMessage | Mark | None:
-    line = irc.parse(text)
-    return None if line is None else read(line, Heard(at, connection, number), text)
+    batch.heard_at.append(at)
 
 
 def _read_event(batch: Batch, text: str) -> None:

@@ -106,8 +106,6 @@ class IrcConnection:
         while not self._joined:
             left = deadline - time.monotonic()
             if left <= 0:
-                if self._welcome:
-                    break  # some servers never say so
                 raise Transient("the chat server did not let us in within the time limit")
             if give_up():
                 raise Transient("given up")
@@ -192,6 +190,9 @@ class IrcConnection:
             parsed = irc.parse(line.decode("utf-8", "replace"))
             if parsed is not None and parsed.params[:1] == ["*"]:
                 raise self._refused(parsed.last)
+        elif command == b"NOTICE":
+            said = line.decode("utf-8", "replace").partition(" NOTICE ")[2]
+            raise Transient(f"the channel's chat cannot be joined: {said[:200]}", code="closed")
 
     def _is_ours(self, line: bytes, command: bytes) -> bool:
         if command != b"JOIN":
