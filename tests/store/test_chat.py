@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vodtender.model.chat import ChatMessage, Gap, Mark
-from vodtender.store import chat, chat_recordings
+from vodtender.model.liveness import Candidate
+from vodtender.store import chat, chat_joining, chat_recordings
 from vodtender.store.chat import Batch, Stored
+from vodtender.store.chat_joining import Pending
 from vodtender.store.chat_recordings import Recording, Report
 from vodtender.store.database import Connection, Database, connect
 
@@ -183,8 +185,11 @@ def test_a_recording_joins_its_vod_with_shifted_times_and_goes_on_there(
 ) -> None:
     recording = begin(connection, "placeholder")
     store(connection, recording, Batch([message("a", 100)]))
+    pending = Pending(recording.id, "chan", "placeholder", None, BEGAN, ())
+    vod = Candidate("99", None, at(-10), None)
     with connection.transaction():
-        assert chat_recordings.join(connection, "placeholder", "99", at(-10)) == 1
+        assert chat_joining.move_some(connection, pending, vod, 1000) == 1
+        chat_joining.settle(connection, pending, vod)
     store(connection, recording, Batch([message("b", 101)]))
     found = rows(connection, "99")
     assert [(row["message_id"], row["relative_seconds"]) for row in found] == [
@@ -203,7 +208,7 @@ def test_a_recording_is_gone_on_with(connection: Connection) -> None:
     again = begin(connection)
     assert again.id == first.id
     assert chat_recordings.unfinished(connection) == [again]
-    assert chat_recordings.latest(connection, "chan") == again
+    assert chat_recordings.latest_of_all(connection) == [again]
     assert chat_recordings.of_vod(connection, "7") == [again]
 
 

@@ -5,9 +5,9 @@
 
 `recording` is a row of `chat_recordings` (`store.chat_recordings.begin`). Nothing that happens
 to the network, to Twitch or to the database ends `run`; only `stopping` does, and a mistake of
-ours. To join the recording to its VOD meanwhile, call `chat_recordings.join`; when it is over,
-`chat_recordings.end`. Whoever records must hold the channel's lease; two recorders at once do
-no harm but to speed.
+ours. What is heard goes to the VOD that the recording belongs to when it is stored. When it is
+over, call `chat_recordings.end`. Whoever records must hold the channel's lease; two recorders
+at once do no harm but to speed.
 
 `store_left_behind` (in `chat_flush`) stores what recorders that died have left.
 """

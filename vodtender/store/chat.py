@@ -257,7 +257,7 @@ def _take_back(connection: Connection, recording_id: int, vod_id: str, arrivals:
         (recording_id, min(times) if times else None),
     ).fetchall()
     if found:
-        _apply_marks(connection, vod_id, [row["mark_id"] for row in found])
+        apply_marks(connection, vod_id, [row["mark_id"] for row in found])
 
 
 _THEIRS = (
@@ -268,7 +268,7 @@ _THEIRS = (
 )
 
 
-def _apply_marks(connection: Connection, vod_id: str, mark_ids: Sequence[str]) -> None:
+def apply_marks(connection: Connection, vod_id: str, mark_ids: Sequence[str]) -> None:
     """Marks what was said before these marks and is theirs."""
     for theirs in _THEIRS:
         connection.execute(

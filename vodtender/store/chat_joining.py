@@ -98,7 +98,7 @@ def settle(connection: Connection, pending: Pending, vod: Candidate) -> None:
     ).fetchall()
     if marks:
         ids = [row["mark_id"] for row in marks]
-        chat.apply_marks(connection, pending.recording_id, vod.vod_id, ids)
+        chat.apply_marks(connection, vod.vod_id, ids)
 
 
 def _values(pending: Pending, vod: Candidate) -> Mapping[str, object]:

@@ -141,31 +141,6 @@ def report(connection: Connection, recording_id: int, said: Report) -> None:
     )
 
 
-def join(connection: Connection, placeholder: str, vod_id: str, began_at: datetime) -> int:
-    """What was recorded under `placeholder` belongs to this VOD, which begins at `began_at`.
-    Returns the number of messages. Recorders may go on meanwhile; a long stream's messages
-    take their time, so give the transaction some minutes."""
-    ids = [
-        row["id"]
-        for row in connection.execute(
-            "SELECT id FROM chat_recordings WHERE vod_id = %s ORDER BY id FOR UPDATE",
-            (placeholder,),
-        )
-    ]
-    moved = connection.execute(
-        "UPDATE chat_messages SET vod_id = %(vod)s,"
-        ' relative_seconds = extract(epoch FROM "timestamp" - %(began)s)'
-        " WHERE vod_id = %(placeholder)s",
-        {"vod": vod_id, "began": began_at, "placeholder": placeholder},
-    ).rowcount
-    connection.execute(
-        "UPDATE chat_recordings SET vod_id = %s, began_at = %s, joined_at = now()"
-        " WHERE id = ANY(%s)",
-        (vod_id, began_at, ids),
-    )
-    return moved
-
-
 def get(connection: Connection, recording_id: int) -> Recording | None:
     """One recording."""
     return next(iter(_find(connection, "id = %s", recording_id)), None)
@@ -196,17 +171,6 @@ def not_joined(connection: Connection) -> list[Recording]:
         connection,
         "mode = 'auto' AND joined_at IS NULL AND began_at > now() - interval '70 days'",
     )
-
-
-def latest(connection: Connection, channel: str) -> Recording | None:
-    """A channel's newest recording."""
-    found = _find(
-        connection,
-        "id = (SELECT id FROM chat_recordings WHERE channel = %s"
-        " ORDER BY began_at DESC, id DESC LIMIT 1)",
-        channel,
-    )
-    return found[0] if found else None
 
 
 def latest_of_all(connection: Connection) -> list[Recording]:
