@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import AwayDatabase
+from tests.postgres import AwayDatabase
 from tests.sandbox.world import World
 from vodtender import metrics
 from vodtender.clients.twitch.irc import ChatLogin, Patience
