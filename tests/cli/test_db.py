@@ -130,7 +130,7 @@ def test_where_daemons_could_ask_for_more_than_there_is_it_says_what_to_set(
 
 def test_a_dump_that_holds_back_vacuum_is_named(maintained: Maintained, type_in: Type) -> None:
     snapshot = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT 1")
-    with maintained.transaction(*snapshot, application_name="pg_dump") as dump:
+    with maintained.transaction(*snapshot, application_name="vodtender pg_dump") as dump:
         ran = type_in("db", "connections")
         assert f"a dump holds back vacuum for 0 s: pid {dump.info.backend_pid}" in ran.err
 
@@ -306,12 +306,15 @@ def test_the_password_is_in_psqls_environment_and_not_among_its_arguments(
     """Under a stand-in psql, since the real one keeps nothing of either."""
     (tmp_path / "bin").mkdir()
     psql = tmp_path / "bin" / "psql"
-    psql.write_text('#!/bin/sh\necho "$@"\necho "$PGPASSWORD"\n')
+    psql.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exec echo "psql (PostgreSQL) 18.1"\n'
+        'echo "$@"\necho "$PGPASSWORD"\n'
+    )
     psql.chmod(0o755)
     environ = {
         **os.environ,
         "PATH": f"{psql.parent}:{os.environ['PATH']}",
-        "DB_DSN": f"{maintained.dsn} password=geheim sslpassword=geheim2",
+        "DB_DSN": f"{maintained.dsn} password=geheim",
     }
     done = command("db", "shell", environ=environ, directory=tmp_path)
     arguments, password = done.stdout.splitlines()

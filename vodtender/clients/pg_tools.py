@@ -14,6 +14,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -210,6 +211,39 @@ def run(tools: Tools, program: str, arguments: Sequence[str], *, dsn: str | None
         out = started.stdout.read()
         started.finish()
     return out.decode("utf-8", "replace")
+
+
+def psql_for(dsn: str, server_version: int) -> Tools:
+    """A psql for a person: of the server's version or newer if there is one, else the newest,
+    which warns and works mostly.
+
+    Raises:
+        Refused: there is none (code `pg_tools_missing`).
+    """
+    try:
+        return for_server(dsn, server_version, program="psql")
+    except Refused:
+        found = installed("psql")
+        if not found:
+            raise
+        return max(found, key=lambda tools: tools.major)
+
+
+def hand_over(tools: Tools, program: str, arguments: Sequence[str], *, dsn: str) -> int:
+    """Runs it with this process's terminal until it ends; its exit status. Whoever types there
+    is a person: it connects under its own name, not under ours."""
+    where, password = _parted(dsn)
+    environ = {name: value for name, value in os.environ.items() if not _is_libpq(name)}
+    if password is not None:
+        environ["PGPASSWORD"] = password
+    where = make_conninfo(where, application_name=program)
+    # A Ctrl-C is meant for the program. Not ignored, which it would inherit.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        command = [str(tools.path(program)), f"--dbname={where}", *arguments]
+        return subprocess.Popen(command, env=environ).wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_libpq(name: str) -> bool:

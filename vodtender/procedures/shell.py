@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vodtender.clients import psql
+from vodtender.clients import pg_tools
 from vodtender.config.settings import Settings
 from vodtender.procedures.direct import open_direct
 
@@ -15,9 +15,14 @@ def open_shell(settings: Settings, arguments: Sequence[str]) -> int:
 
     Raises:
         DatabaseUnavailable: it cannot be had.
-        VodtenderError: there is no psql.
+        Refused: there is no psql.
     """
-    program = psql.find(embedded=settings.dsn is None)
     with open_direct(settings, migrate=False) as direct:
-        direct.database.close()  # it was only to see, and to say it better than psql does
-        return psql.run(program, direct.dsn, arguments)
+        with direct.database.transaction() as connection:
+            version = connection.info.server_version
+        direct.database.close()
+        if direct.disk is None:
+            tools = pg_tools.psql_for(direct.dsn, version)
+        else:
+            tools = pg_tools.embedded()
+        return pg_tools.hand_over(tools, "psql", arguments, dsn=direct.dsn)

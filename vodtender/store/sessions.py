@@ -67,7 +67,7 @@ class Holder:
 
 
 _CLIENT = "coalesce(host(client_addr), 'local')"
-_IS_DUMP = "(application_name ~ '^pg_dump')"
+_IS_DUMP = "(application_name ~ '\\mpg_dump')"
 
 
 def room(connection: Connection) -> Room:
