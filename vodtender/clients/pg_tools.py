@@ -78,9 +78,14 @@ def for_server(dsn: str, server_version: int, *, program: str = "pg_dump") -> To
     fitting = [tools for tools in found if tools.major >= major]
     if fitting:
         return min(fitting, key=lambda tools: tools.major)
+    raise missing(major, found, program)
+
+
+def missing(major: int, found: Sequence[Tools], program: str) -> Refused:
+    """For a machine that has none of a server's version or newer."""
     newest = max((tools.major for tools in found), default=None)
     there = "none is installed" if newest is None else f"the newest here is of version {newest}"
-    raise Refused(
+    return Refused(
         f"The server is PostgreSQL {major}, which needs {program} {major} or newer; {there}.",
         hint=f"apt-get install postgresql-client-{major}   (https://apt.postgresql.org)",
         code="pg_tools_missing",

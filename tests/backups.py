@@ -1,0 +1,62 @@
+"""Backups that are there already when a test begins."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from psycopg.conninfo import make_conninfo
+
+from tests.postgres import NewDatabase
+from vodtender.clients import pg_tools
+from vodtender.model.backup import Manifest, name_of
+from vodtender.pipeline.backup_shelf import LocalShelf
+
+
+def shelve(directory: Path, age: timedelta, *, kept: bool = False) -> Manifest:
+    """A backup of that age with a few bytes in it; good, as far as its manifest can say."""
+    shelf = LocalShelf(directory)
+    made_at = (datetime.now(UTC) - age).replace(microsecond=0)
+    data = f"made at {made_at}".encode()
+    manifest = Manifest(
+        name=name_of(made_at),
+        made_at=made_at,
+        size_bytes=len(data),
+        raw_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        crc32=zlib.crc32(data),
+        rows={"vods": 0},
+        schema_version=1,
+        server_version=180000,
+        program_version="0",
+        database="vod",
+        host="elsewhere",
+        seconds=1.0,
+        kept=kept,
+    )
+    with shelf.locked():
+        shelf.temporary(manifest.name).write_bytes(data)
+        shelf.add(manifest)
+    return manifest
+
+
+@contextmanager
+def restored(path: Path, new_database: NewDatabase) -> Iterator[str]:
+    """A database made of a dump by `zstd -dc FILE | pg_restore`, without anything of ours."""
+    import subprocess
+
+    with new_database("template0") as dsn:
+        tools = pg_tools.embedded()
+        with subprocess.Popen(["zstd", "-dcq", path], stdout=subprocess.PIPE) as unpacking:
+            subprocess.run(
+                [tools.path("pg_restore"), "--exit-on-error", f"--dbname={make_conninfo(dsn)}"],
+                stdin=unpacking.stdout,
+                check=True,
+                capture_output=True,
+            )
+        assert unpacking.returncode == 0
+        yield dsn

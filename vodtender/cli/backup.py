@@ -1,0 +1,275 @@
+"""`vodtender backup`: dumps of the database, here and in S3."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vodtender.cli.changes import write_changes
+from vodtender.cli.confirm import confirm
+from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
+from vodtender.cli.output import duration, moment, size, write_json, write_line, write_table
+from vodtender.cli.transfer_bar import TransferBar
+from vodtender.errors import PartlyDone
+
+if TYPE_CHECKING:
+    from vodtender.pipeline.backup_shelf import Entry
+    from vodtender.procedures.backup import Fallen, Listed, Made
+
+app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+
+Name = Annotated[str, typer.Argument(help="A backup's name as in the list, or latest.")]
+
+
+@app.callback()
+def backup(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Dump the database, prove the dump, copy it to S3, and only then remove old ones.
+
+    The dump is a pg_dump of one moment, taken while everything goes on; it is read back to its
+    end before it counts. It goes to BACKUP_DIR and, when BACKUP_S3_URL is set, there, too.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from vodtender.procedures import backup as procedure
+    from vodtender.procedures.actor import operator
+
+    context: Context = ctx.obj
+    settings = context.settings()
+    with context.database() as database, TransferBar(shown=not as_json) as bar:
+        made = procedure.back_up(database, settings, actor=operator(), tell=bar.tell)
+    if as_json:
+        write_json(_made(made))
+    else:
+        _write_made(made)
+    if made.not_removed:
+        raise PartlyDone(
+            "\n".join(["The backup is good. Old ones were not removed:", *made.not_removed]),
+            hint="vodtender backup prune --dry-run",
+        )
+
+
+def _made(made: Made) -> dict[str, Any]:
+    return {
+        "name": made.manifest.name,
+        "path": made.path,
+        "made_at": made.manifest.made_at,
+        "size_bytes": made.manifest.size_bytes,
+        "sha256": made.manifest.sha256,
+        "rows": dict(made.manifest.rows),
+        "took_seconds": made.manifest.seconds,
+        "s3_url": made.s3_url,
+        "removed": made.removed,
+        "not_removed": made.not_removed,
+    }
+
+
+def _write_made(made: Made) -> None:
+    manifest = made.manifest
+    rows = sum(manifest.rows.values())
+    write_line(f"{made.path}: {size(manifest.size_bytes)}, {rows} rows, read back and good")
+    write_line(f"copy: {made.s3_url or 'none, BACKUP_S3_URL is not set'}")
+    for one in made.removed:
+        write_line(f"{_FATES[one.fate]}: {one.name} ({one.place}), {one.why}")
+
+
+_FATES = {"goes": "removed", "archived": "archived", "stays": "stays"}
+
+
+@app.command("list")
+def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """List backups, those here and those in S3 side by side, the newest first."""
+    from vodtender.procedures import backup as procedure
+
+    context: Context = ctx.obj
+    settings = context.settings()
+    now = datetime.now(UTC)
+    found = procedure.listed(settings)
+    if as_json:
+        write_json(
+            {
+                "directory": settings.backup_directory.absolute(),
+                "s3_url": None if settings.backup_s3_url is None else str(settings.backup_s3_url),
+                "backups": [_listed(one, now) for one in found],
+            }
+        )
+        return
+    if not found:
+        write_line(f"There is no backup in {settings.backup_directory.absolute()} yet.")
+        return
+    write_table(
+        ("NAME", "MADE", "SIZE", "ROWS", "HERE", "S3", "KEPT"),
+        [_row(one, now) for one in found],
+    )
+
+
+def _listed(one: Listed, now: datetime) -> dict[str, Any]:
+    manifest = one.manifest
+    return {
+        "name": one.name,
+        "made_at": None if manifest is None else manifest.made_at,
+        "age_seconds": None
+        if manifest is None
+        else round((now - manifest.made_at).total_seconds()),
+        "size_bytes": _size(one),
+        "sha256": None if manifest is None else manifest.sha256,
+        "rows": {} if manifest is None else dict(manifest.rows),
+        "schema_version": None if manifest is None else manifest.schema_version,
+        "server_version": None if manifest is None else manifest.server_version,
+        "kept": manifest is not None and manifest.kept,
+        "local": _state(one.local),
+        "local_problem": None if one.local is None else one.local.problem,
+        "s3": _state(one.s3),
+        "s3_problem": None if one.s3 is None else one.s3.problem,
+        "s3_storage_class": None if one.s3 is None else one.s3.storage_class,
+    }
+
+
+def _size(one: Listed) -> int:
+    entry = one.local or one.s3
+    assert entry is not None
+    return entry.size_bytes
+
+
+def _state(entry: Entry | None) -> str:
+    """`good` means that it has its manifest and its size; `backup verify` reads all of it."""
+    if entry is None:
+        return "absent"
+    if entry.problem is None:
+        return "good"
+    return "damaged" if entry.manifest is not None else "unknown"
+
+
+def _row(one: Listed, now: datetime) -> tuple[str, ...]:
+    manifest = one.manifest
+    s3 = _state(one.s3)
+    if one.s3 is not None and s3 == "good":
+        s3 = f"good, {one.s3.storage_class}"
+    return (
+        one.name,
+        "?" if manifest is None else moment(manifest.made_at, now),
+        size(_size(one)),
+        "?" if manifest is None else str(sum(manifest.rows.values())),
+        _state(one.local),
+        s3,
+        "yes" if manifest is not None and manifest.kept else "",
+    )
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    name: Name = "latest",
+    *,
+    from_s3: Annotated[
+        bool, typer.Option("--s3", help="Fetch and read the copy in S3, not the local file.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read a backup to its end and compare its digest with the one it was made with.
+
+    Only a restore proves more: vodtender restore --test.
+    """
+    from vodtender.procedures import backup as procedure
+
+    context: Context = ctx.obj
+    with TransferBar(shown=not as_json) as bar:
+        found = procedure.verify(context.settings(), name, from_s3=from_s3, tell=bar.tell)
+    if as_json:
+        write_json(
+            {
+                "name": found.manifest.name,
+                "place": found.place,
+                "good": True,
+                "sha256": found.manifest.sha256,
+                "size_bytes": found.manifest.size_bytes,
+                "took_seconds": found.seconds,
+            }
+        )
+        return
+    where = "the copy in S3" if found.place == "s3" else "the local file"
+    write_line(f"{found.manifest.name}: {where} is good (read in {duration(found.seconds)})")
+
+
+@app.command()
+def prune(
+    ctx: typer.Context,
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the backups that retention lets go, here and in S3, and say why others stay.
+
+    Ages count from the manifests and end at the newest backup: where no new ones come, none go.
+    Files without a manifest are never touched.
+    """
+    from vodtender.procedures import backup as procedure
+    from vodtender.procedures.actor import operator
+
+    context: Context = ctx.obj
+    settings = context.settings()
+    judged = procedure.plan_prune(settings)
+    going = [one for one in judged if one.fate != "stays"]
+    if not dry_run and going:
+        if not (yes or as_json):
+            _write_judged(judged, dry_run=True)
+        confirm(f"Remove or archive {len(going)} of {len(judged)} backups?", yes=yes)
+        with context.database() as database:
+            done = procedure.prune(database, settings, actor=operator(), reason=reason)
+        judged = [one for one in judged if one.fate == "stays"] + done
+    if as_json:
+        write_json({"dry_run": dry_run, "backups": judged})
+    else:
+        _write_judged(judged, dry_run=dry_run)
+
+
+def _write_judged(judged: list[Fallen], *, dry_run: bool) -> None:
+    going = [one for one in judged if one.fate != "stays"]
+    if judged:
+        write_table(
+            ("", "BACKUP", "WHERE", "SIZE", "WHY"),
+            [
+                (
+                    f"would be {_FATES[one.fate]}"
+                    if dry_run and one in going
+                    else _FATES[one.fate],
+                    *(one.name, one.place, size(one.size_bytes), one.why),
+                )
+                for one in judged
+            ],
+        )
+    if not going:
+        write_line("nothing to do")
+    elif dry_run:
+        write_line("Nothing was changed (--dry-run).")
+
+
+@app.command()
+def keep(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="Let retention decide again.")] = False,
+    dry_run: DryRun = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a backup whatever its age, here and in S3."""
+    from vodtender.procedures import backup as procedure
+    from vodtender.procedures.actor import operator
+
+    context: Context = ctx.obj
+    with context.database() as database:
+        changes = procedure.keep(
+            database,
+            context.settings(),
+            name,
+            kept=not undo,
+            actor=operator(),
+            reason=reason,
+            dry_run=dry_run,
+        )
+    write_changes(changes, dry_run=dry_run, as_json=as_json)
