@@ -2,10 +2,11 @@
 
 __vodtender_commands() {
     case $1 in
-    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune chat auth vacuum db config migrate audit' ;;
+    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune chat backup auth vacuum db config migrate audit' ;;
     'vodtender vods') words='show' ;;
     'vodtender breaker') words='status reset trip' ;;
     'vodtender chat') words='status gaps export record' ;;
+    'vodtender backup') words='list verify prune keep' ;;
     'vodtender auth') words='login import status refresh logout rekey' ;;
     'vodtender db') words='sizes connections kill-idle check shell restart' ;;
     'vodtender config') words='check show example' ;;
@@ -40,6 +41,11 @@ __vodtender_options() {
     'vodtender chat gaps') words='--json -h --help' ;;
     'vodtender chat export') words='--format -o --output --without-deleted -h --help' ;;
     'vodtender chat record') words='--vod --start --channel -h --help' ;;
+    'vodtender backup') words='--json -h --help' ;;
+    'vodtender backup list') words='--json -h --help' ;;
+    'vodtender backup verify') words='--s3 --json -h --help' ;;
+    'vodtender backup prune') words='--dry-run -y --yes --reason --json -h --help' ;;
+    'vodtender backup keep') words='--undo --dry-run --reason --json -h --help' ;;
     'vodtender auth') words='-h --help' ;;
     'vodtender auth login') words='--account --device --client -y --yes --reason --dry-run --json -h --help' ;;
     'vodtender auth import') words='--account --vod -y --yes --reason --dry-run --json -h --help' ;;
@@ -105,6 +111,8 @@ __vodtender_value() {
     'vodtender chat record --vod') words= ;;
     'vodtender chat record --start') words= ;;
     'vodtender chat record --channel') words= ;;
+    'vodtender backup prune --reason') words= ;;
+    'vodtender backup keep --reason') words= ;;
     'vodtender auth login --account') words= ;;
     'vodtender auth login --client') files=1 ;;
     'vodtender auth login --reason') words= ;;
