@@ -53,7 +53,7 @@ class Recorded:
         gaps: Sequence[Gap] = (),
     ) -> None:
         with self.archive.connection() as connection:
-            chat.store(connection, self.id, Batch(list(messages), list(marks), list(gaps)))
+            chat.store(connection, self.id, [Batch(list(messages), list(marks), list(gaps))])
 
     def report(self, **more: Any) -> None:
         known: dict[str, Any] = {
