@@ -279,6 +279,8 @@ def test_what_a_stopped_recorder_could_not_store_another_one_stores(
 ) -> None:
     with database_away(), chat.recorded():
         chat.server.say("alice", "nobody can store me")
+        files = chat_journal.chat_directory(chat.directory)
+        chat.wait(lambda: any(b"nobody" in one.read_bytes() for one in files.rglob("*.log")))
     assert chat.left_on_disk == [chat.recording.id]
     assert store_left_behind(chat.database, chat.directory) == 1
     assert chat.stored() == chat.said()

@@ -7,6 +7,7 @@ into a pattern for the whole line; what fits none is parsed as any line is, with
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -41,15 +42,29 @@ class ChatReader:
     def __init__(self) -> None:
         self._layouts: list[_Layout] = []
 
-    def read(self, text: str, heard: Heard) -> ChatMessage | Mark | None:
-        """What a line says; None if it is nothing to record."""
+    def read(self, lines: Sequence[str], first: Heard) -> list[ChatMessage | Mark]:
+        """What lines say that were heard together; `first` is where and when the first was.
+        What is nothing to record is left out."""
+        found = []
+        for place, text in enumerate(lines):
+            said = self._at_once(text) or self._parsed(text, first, place)
+            if said is not None:
+                found.append(said)
+        return found
+
+    def _at_once(self, text: str) -> ChatMessage | None:
         if "\\" not in text and "\x01" not in text:
-            for layout in self._layouts:
-                found = layout.pattern.fullmatch(text)
+            for pattern, groups in self._layouts:
+                found = pattern.fullmatch(text)
                 if found is not None:
-                    return _message(found.group(*layout.groups)) or _parsed(text, heard)
-            self._learn(text)
-        return _parsed(text, heard)
+                    return _message(found.group(*groups))
+        return None
+
+    def _parsed(self, text: str, first: Heard, place: int) -> ChatMessage | Mark | None:
+        self._learn(text)
+        line = irc.parse(text)
+        heard = first._replace(number=first.number + place)
+        return None if line is None else read(line, heard, text)
 
     def _learn(self, text: str) -> None:
         written = text.partition(" ")[0]
@@ -60,11 +75,6 @@ class ChatReader:
             layout = _layout(tuple(names))
             if layout not in self._layouts:
                 self._layouts = [layout, *self._layouts][:_MOST_LAYOUTS]
-
-
-def _parsed(text: str, heard: Heard) -> ChatMessage | Mark | None:
-    line = irc.parse(text)
-    return None if line is None else read(line, heard, text)
 
 
 @lru_cache(maxsize=64)

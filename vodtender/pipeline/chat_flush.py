@@ -87,9 +87,8 @@ class Flusher(threading.Thread):
     def _report(self, last: bool) -> None:
         now = time.monotonic()
         said = self._look(self._pace)
-        metrics.chat_rate.labels(self._channel).set(self._pace.per_second(_RATE_SECONDS))
-        if said == self._reported and now - self._reported_at < _REPORT_SECONDS and not last:
-            return
+        rate = 0.0 if last else self._pace.per_second(_RATE_SECONDS)
+        metrics.chat_rate.labels(self._channel).set(rate)
         changed = self._reported is None or (
             (said.connected_since, said.identity, said.problem)
             != (self._reported.connected_since, self._reported.identity, self._reported.problem)

@@ -258,12 +258,10 @@ def _read_lines(batch: Batch, reader: ChatReader, head: str, body: str) -> None:
         at, number = datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC), int(first)
     except (ValueError, OverflowError):
         return  # the rest of a file that a crash of the machine has torn
-    for text in body.split("\n"):
-        said = reader.read(text, Heard(at, connection, number))
-        number += 1
+    for said in reader.read(body.split("\n"), Heard(at, connection, number)):
         if isinstance(said, ChatMessage):
             batch.messages.append(said)
-        elif said is not None:
+        else:
             batch.marks.append(said)
     batch.heard_until = max(batch.heard_until or at, at)
     batch.heard_at.append(at)

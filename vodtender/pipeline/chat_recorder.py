@@ -87,6 +87,7 @@ class ChatRecorder:
         self._problem: str | None = None
         self._reconnections = recording.reconnections
         self._current: Reader | None = None
+        self._replaced: list[Reader] = []
         self._connected_before = False
         self._deaf_since: float | None = None
 
@@ -162,6 +163,7 @@ class ChatRecorder:
         self._connected_before = True
         if before is not None:
             before.retire(self._manner.overlap_seconds)
+            self._replaced = [reader for reader in self._replaced if reader.is_alive()] + [before]
             if before.has_ended and before.heard_at < reader.joined_at:
                 self._note_gap(journal, before.heard_at, reader.joined_at, before.why)
         elif self._deaf_since is not None:
@@ -188,7 +190,8 @@ class ChatRecorder:
             self._log.error("chat login refused; reading without it", exc=error)
             return self._connect(journal, stopping)
         except Transient as error:
-            self._log.warning("IRC disconnected", why=error.message)
+            if not stopping.is_set():
+                self._log.warning("IRC disconnected", why=error.message)
             return None
         if login is not None:
             self._problem = None
@@ -200,7 +203,10 @@ class ChatRecorder:
         journal.gap(Gap(_time(since), None if until is None else _time(until), why))
 
     def _fall_silent(self, journal: Journal) -> None:
-        """Ends the connection; up to here everything was heard."""
+        """Ends the connections; up to here everything was heard."""
+        for reader in self._replaced:
+            reader.retire(0.0)
+            reader.join()
         current = self._current
         if current is not None:
             current.retire(0.0)
