@@ -138,7 +138,8 @@ def _channel_lines(one: ChannelState, now: datetime) -> Iterator[str]:
         f" the last {moment(one.last_message_at, now)}"
     )
     yield (
-        f"  {one.gaps} gaps, {duration(one.gap_seconds)} in all; {one.reconnections} reconnections"
+        f"  gaps: {one.gaps}, {duration(one.gap_seconds)} in all;"
+        f" reconnections: {one.reconnections}"
     )
     if one.problem is not None:
         yield f"  {one.problem}"
