@@ -150,6 +150,18 @@ def test_a_server_that_takes_nobody_more_still_answers_the_administrator(
     assert refused.status == 5
 
 
+def test_connections_are_shown_of_a_database_without_any_table(
+    empty_database_dsn: str, tmp_path: Path
+) -> None:
+    environ = {**os.environ, "DB_DSN": empty_database_dsn}
+    done = command("db", "connections", "--json", environ=environ, directory=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["daemons"] == 0
+    with psycopg.connect(empty_database_dsn) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        assert row.fetchone() == (0,)
+
+
 # --- kill-idle --------------------------------------------------------------------------------
 
 
@@ -393,6 +405,19 @@ def test_the_embedded_server_is_restarted_under_a_daemon_that_goes_on(
     finally:
         daemon.kill()
         stop(place)
+
+
+def test_an_embedded_server_that_does_not_run_is_started_and_ends_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("DB_DSN", raising=False)
+    assert run(["db", "restart", "--dry-run"]) == 0
+    assert "Nothing was changed" in capsys.readouterr().out
+    assert not (tmp_path / "postgres").exists()
+    assert run(["db", "restart", "--yes"]) == 0
+    assert "started_at none -> " in capsys.readouterr().out
+    assert running_dsn(tmp_path / "postgres") is None
 
 
 def test_an_embedded_server_that_hangs_is_restarted(

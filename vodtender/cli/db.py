@@ -12,6 +12,7 @@ from vodtender.cli.changes import write_changes
 from vodtender.cli.confirm import confirm
 from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
 from vodtender.cli.output import note, write_json, write_line
+from vodtender.cli.progress_line import ProgressLine
 from vodtender.errors import Exit, PartlyDone
 
 if TYPE_CHECKING:
@@ -127,8 +128,8 @@ def check(ctx: typer.Context, as_json: AsJson = False) -> int:
     from vodtender.procedures.direct import open_direct
 
     context: Context = ctx.obj
-    with open_direct(context.settings()) as direct:
-        results = integrity.check(direct, lambda _promise: None)
+    with open_direct(context.settings()) as direct, ProgressLine() as line:
+        results = integrity.check(direct, lambda promise: line.show(f"checking: {promise}"))
     if as_json:
         write_json(check_document(results))
     else:

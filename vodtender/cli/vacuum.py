@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +9,8 @@ import typer
 from vodtender.cli.confirm import confirm
 from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
 from vodtender.cli.db_output import write_holders
-from vodtender.cli.output import duration, fit, size, write_json, write_line, write_table
+from vodtender.cli.output import duration, size, write_json, write_line, write_table
+from vodtender.cli.progress_line import ProgressLine
 from vodtender.errors import PartlyDone, UsageError
 
 if TYPE_CHECKING:
@@ -81,32 +81,14 @@ def _do(
     from vodtender.procedures import reindex as reindexing
     from vodtender.procedures import vacuum as vacuuming
 
-    line = _ProgressLine()
-    try:
+    with ProgressLine() as line:
+
+        def tell(step: Step) -> None:
+            line.show(_told(step))
+
         if reindex:
-            return reindexing.reindex(direct, planned, actor=actor, reason=reason, tell=line.show)
-        return vacuuming.vacuum(
-            direct, planned, full=full, actor=actor, reason=reason, tell=line.show
-        )
-    finally:
-        line.clear()
-
-
-class _ProgressLine:
-    """One line that is drawn over and over, where a person watches."""
-
-    def __init__(self) -> None:
-        self._watched = sys.stderr.isatty()
-
-    def show(self, step: Step) -> None:
-        if self._watched:
-            sys.stderr.write(f"\r\x1b[K{fit(_told(step), 79)}")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._watched:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            return reindexing.reindex(direct, planned, actor=actor, reason=reason, tell=tell)
+        return vacuuming.vacuum(direct, planned, full=full, actor=actor, reason=reason, tell=tell)
 
 
 def _told(step: Step) -> str:
