@@ -212,6 +212,18 @@ def test_it_ends_while_the_breaker_rests_and_says_so(
     assert keeper.stages() == {vod.id: "downloaded"}
 
 
+def test_it_ends_where_there_is_no_room_and_says_so(
+    keeper: Keeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    vod = keeper.world.add_vod("alice")
+    with caplog.at_level("INFO", "vodtender"):
+        keeper.drain(DISK_RESERVE="1000TiB")
+    assert "downloads are left" in caplog.messages
+    assert keeper.stages() == {vod.id: "queued"}
+    keeper.drain()
+    assert keeper.stages() == {vod.id: "downloaded"}
+
+
 def test_it_ends_while_processing_is_paused(keeper: Keeper) -> None:
     vod = keeper.world.add_vod("alice")
     database = Database(lambda: keeper.dsn)

@@ -37,7 +37,7 @@ from vodtender.store import overview
 from vodtender.store.database import Database
 
 _TICK_SECONDS = 0.25
-_LOOK_SECONDS = 1.0
+_RING_SECONDS = 1.0
 _SETTLED = frozenset({"published", "kept", "failed", "skipped"})
 """States in which nothing is done any more."""
 
@@ -141,6 +141,7 @@ class _Service:
         self._web = web
         self._bell = Bell()
         self._gate = Gate(place)
+        self._next_ring = 0.0
         self._lookout = Lookout(place, self._gate, self._bell, once=mode.ends)
         self._listener = Listener(place.database, self._bell)
         self._chat = Chat(place, self._gate)
@@ -186,7 +187,6 @@ class _Service:
 
     def _watch(self) -> None:
         """Until there is a reason to stop."""
-        next_look = time.monotonic()
         while not self._signals.came:
             time.sleep(_TICK_SECONDS)
             for thread in self._threads:
@@ -194,9 +194,6 @@ class _Service:
                     raise _died(thread)
             if not self._web.is_alive():
                 raise ServiceDiedError("The HTTP server has ended.", hint="see the log above")
-            if time.monotonic() < next_look:
-                continue
-            next_look = time.monotonic() + _LOOK_SECONDS
             if self._is_done():
                 _log.info("nothing more can be done now")
                 return
@@ -208,7 +205,9 @@ class _Service:
             return False
         if not (draining or self._lookout.is_settled):
             return False
-        self._bell.ring()  # what was waiting may be due
+        if time.monotonic() >= self._next_ring:
+            self._next_ring = time.monotonic() + _RING_SECONDS
+            self._bell.ring()  # what was waiting may be due
         try:
             verdict = nothing_left(self._place, self._gate, patient=self._mode.drain)
         except DatabaseUnavailable as error:

@@ -31,8 +31,6 @@ _ID_NAME = ".vodtender-id"
 _WORK_NAME = "in-progress"
 _WORKERS_NAME = "workers"
 POSTGRES_NAME = "postgres"
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-"""What file systems say that know no second name of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +133,10 @@ class DataDirectory:
         try:
             os.link(made, temporary)
             os.replace(temporary, target)
-            temporary.unlink(missing_ok=True)  # it is still there if both were one file already
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
+        except OSError:  # not every file system knows a second name of a file
             os.replace(made, target)
+        finally:
+            temporary.unlink(missing_ok=True)  # it is still there if both were one file already
         _sync(self.root)
         for earlier in self.root.glob(f"*_{vod.twitch_vod_id}.mp4"):
             if earlier != target:

@@ -74,7 +74,9 @@ class PieceFetcher:
                 with attempt:
                     return self._attempt(url, key, byte_range, fragmented=fragmented)
         except _TryAgain as last:
-            raise last.answer from last
+            answer = last.answer
+            answer.message = f"{answer.message.rstrip('.')} ({url.partition('?')[0]})."
+            raise answer from last
         raise AssertionError  # pragma: no cover
 
     def _attempt(
