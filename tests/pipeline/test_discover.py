@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.pipeline.fetcher import Fetcher
 from tests.sandbox.vods import Vod
 from vodtender.errors import RateLimited, Transient
@@ -120,6 +122,20 @@ def test_a_channel_that_is_not_there_is_noted_with_what_to_do(either_fetcher: Fe
     assert either_fetcher.look().new == 1
 
 
+@pytest.mark.parametrize("answer", ["gone", "garbage"])
+def test_that_nobody_says_who_is_live_keeps_no_vod_from_being_found(
+    fetcher: Fetcher, answer: str
+) -> None:
+    (vod,) = many(fetcher, 1)
+    faults = fetcher.world.faults
+    if answer == "gone":
+        faults.json(404, {"error": "Not Found", "status": 404}, path="/helix/streams")
+    else:
+        faults.html(path="/helix/streams")
+    assert fetcher.look().error is None
+    assert fetcher.stages() == {vod.id: "queued"}
+
+
 # --- the walk is cut off ----------------------------------------------------------------
 
 
@@ -156,6 +172,8 @@ def test_a_listing_without_an_account_that_breaks_off_has_brought_what_came_befo
 _LOOK = """
 import os
 from pathlib import Path
+import pytest
+
 from tests.pipeline.fetcher import Fetcher
 class World:
     def settings(self, **_): return {}

@@ -167,7 +167,7 @@ def _through_helix(look: _Look, user_id: str | None) -> str:
     helix = look.place.helix
     assert helix is not None
     user_id = user_id or helix.user_id(look.channel)
-    live = helix.live_streams([look.channel])
+    live = _live(look)
     for kind in look.place.settings.twitch_vod_types:
         look.seen = 0
         _newest(look, cast("Kind", kind), user_id, live)
@@ -176,14 +176,25 @@ def _through_helix(look: _Look, user_id: str | None) -> str:
     return user_id
 
 
-def _newest(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream]) -> None:
+def _live(look: _Look) -> Mapping[str, LiveStream] | None:
+    """Who is on the air; None if Twitch does not say. The VODs can be listed all the same:
+    before one is fetched, its playlist must have ended."""
+    assert look.place.helix is not None
+    try:
+        return look.place.helix.live_streams([look.channel])
+    except Transient as error:
+        _log.debug("not known who is live", channel=look.channel, why=error.message)
+        return None
+
+
+def _newest(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream] | None) -> None:
     helix = look.place.helix
     assert helix is not None
     page = helix.videos(user_id, kind, channel=look.channel)
     look.enter([video.listed for video in page.videos], live)
 
 
-def _older(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream]) -> None:
+def _older(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream] | None) -> None:
     """Walks through the catalog, from where an earlier walk was cut off."""
     helix = look.place.helix
     assert helix is not None
