@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -12,11 +13,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psutil
 
 from scripts.benchmarks.figures import Effort, Figure, Peak, alternating, ratio, told
-from tests.sandbox.irc_lines import flood_template, message_id
+from tests.sandbox.irc_lines import flood_template
 from vodtender.clients.postgres_server import acquire
 from vodtender.pipeline.chat_flush import Pace, store_piece
 from vodtender.pipeline.chat_journal import Journal, Piece, batches_of
@@ -58,7 +60,7 @@ def _rates(
     database: Database, directory: Path, recording: Recording, effort: Effort
 ) -> Iterator[Figure]:
     count = effort.choose(20_000, 100_000)
-    few = count // 20
+    few = count // 100
     lines, few_lines = _lines(count), _lines(few)
     rows, few_rows = _rows(recording, lines), _rows(recording, few_lines)
 
@@ -114,8 +116,11 @@ def _rates(
 def _lines(count: int) -> list[bytes]:
     template = flood_template(_CHANNEL, "1", "how is it going today?")
     now_ms = int(_BEGAN.timestamp() * 1000)
+    chance = random.Random(5)  # ids are in no order, as Twitch's
     return [
-        (template % {"id": message_id(n), "ms": now_ms + n, "n": n}).rstrip("\r\n").encode()
+        (template % {"id": UUID(int=chance.getrandbits(128)), "ms": now_ms + n, "n": n})
+        .rstrip("\r\n")
+        .encode()
         for n in range(count)
     ]
 

@@ -137,20 +137,23 @@ def rows(
     vod_id, channel = _escaped(vod_id), _escaped(channel)
     written = []
     for m in messages:
+        # Unpacked, which is much faster than fields by name.
+        id_, at, nick, said, kind, user, name, color, badges, emotes, reply, bits, *last = m
+        is_action, notice, system_message, details = last
         row = (
-            f"{m.timestamp.isoformat()}\t{(m.timestamp - began_at).total_seconds()}"
-            f"\t{m.message_id}\t{vod_id}\t{channel}\t{m.username}\t{m.message}\t{m.kind}"
-            f"\t{m.user_id or NULL}\t{m.display_name or NULL}\t{m.color or NULL}"
-            f"\t{m.badges or NULL}\t{m.emotes or NULL}\t{m.reply_to or NULL}"
-            f"\t{NULL if m.bits is None else m.bits}\t{m.is_action}\t{m.notice or NULL}"
-            f"\t{m.system_message or NULL}\t{m.details or NULL}\n"
+            f"{at.isoformat()}\t{(at - began_at).total_seconds()}"
+            f"\t{id_}\t{vod_id}\t{channel}\t{nick}\t{said}\t{kind}"
+            f"\t{user or NULL}\t{name or NULL}\t{color or NULL}"
+            f"\t{badges or NULL}\t{emotes or NULL}\t{reply or NULL}"
+            f"\t{NULL if bits is None else bits}\t{is_action}\t{notice or NULL}"
+            f"\t{system_message or NULL}\t{details or NULL}\n"
         )
         if (
             "\\" in row
             or row.count("\t") != _TABS
             or row.count("\n") != 1
             or "\r" in row
-            or NULL in m.message
+            or NULL in said
         ):
             row = _escaped_row(m, vod_id, channel, began_at)
         written.append(row)
