@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from tests.clients.ytdlp.fetches import wait_until
 from tests.sandbox.irc_lines import Said
 from tests.sandbox.vods import Channel, Vod
 from tests.sandbox.world import World
-from tests.soak.daemon import Daemon
+from tests.soak.daemon import Daemon, command
 
 STREAM, LATER_STREAM = "42000000001", "42000000002"
 _SETTINGS = {
@@ -44,10 +45,8 @@ class Studio:
         self.dsn = dsn
         self.root = root
 
-    @contextmanager
-    def daemon(self, name: str = "one", **settings: str) -> Iterator[Daemon]:
-        """Started; at the end it is killed if it still lives."""
-        environ = {
+    def environ(self, name: str = "one", **settings: str) -> dict[str, str]:
+        return {
             "PATH": os.environ["PATH"],
             **self.world.env(),
             **self.world.settings(youtube=False),
@@ -56,6 +55,14 @@ class Studio:
             "DATA_DIR": str(self.root / name),
             **settings,
         }
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return command(*arguments, environ=self.environ(), directory=Path.cwd())
+
+    @contextmanager
+    def daemon(self, name: str = "one", **settings: str) -> Iterator[Daemon]:
+        """Started; at the end it is killed if it still lives."""
+        environ = self.environ(name, **settings)
         daemon = Daemon(environ, Path.cwd(), self.root / f"{name}.log")
         daemon.start()
         try:
@@ -266,6 +273,57 @@ def test_stopping_the_daemon_stores_what_was_heard_and_leaves_the_stream_open(
     (recording,) = studio.sql("SELECT ended_at FROM chat_recordings")
     assert recording["ended_at"] is None
     assert "chat recorder stopped" in studio.log()
+
+
+def test_while_the_database_is_away_the_stream_is_recorded_all_the_same(studio: Studio) -> None:
+    say = studio.world.chat.say
+    name = psycopg.conninfo.conninfo_to_dict(studio.dsn)["dbname"]
+    elsewhere = psycopg.conninfo.make_conninfo(studio.dsn, dbname="postgres")
+    with studio.daemon() as daemon, psycopg.connect(elsewhere, autocommit=True) as server:
+        began_at = studio.go_live()
+        said = [say("alice", "before")]
+        studio.wait_stored(*said)
+        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+        wait_until(lambda: "it is kept on the disk" in studio.log(), _PATIENCE_SECONDS)
+        said += [say("alice", f"meanwhile {n}") for n in range(100)]
+        # The stream is over, and its daemon dead, before anything could be stored.
+        studio.go_offline()
+        wait_until(lambda: _is_kept(studio, said[-1]), _PATIENCE_SECONDS)
+        daemon.kill()
+        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        vod = studio.publish(began_at)
+        daemon.start()
+        studio.wait_joined_to(vod, *said)
+    studio.assert_relative_to(began_at, *said)
+
+
+def _is_kept(studio: Studio, said: Said) -> bool:
+    """Whether it lies under DATA_DIR."""
+    kept = (studio.root / "one" / "in-progress" / "chat").rglob("*.log")
+    return any(said.id.encode() in path.read_bytes() for path in kept)
+
+
+def test_a_daemon_that_drains_leaves_the_stream_to_another(studio: Studio) -> None:
+    with studio.daemon() as one:
+        studio.go_live()
+        first = studio.world.chat.say("alice", "to the first")
+        studio.wait_stored(first)
+        with studio.daemon("two"):
+            wait_until(lambda: len(studio.sql("SELECT FROM workers")) == 2, _PATIENCE_SECONDS)
+            (row,) = studio.sql("SELECT worker_id FROM leases WHERE name = 'chat alice'")
+            drained = studio.command("drain", "--worker", row["worker_id"])
+            assert drained.returncode == 0, drained.stderr
+            assert one.wait(30) == 0
+            studio.world.chat.wait(
+                lambda chat: chat.connections == 2 and len(chat.members("alice")) == 1,
+                timeout_seconds=_PATIENCE_SECONDS,
+            )
+            second = studio.world.chat.say("alice", "to the second")
+            studio.wait_stored(first, second)
+    assert len(studio.sql("SELECT FROM chat_recordings")) == 1
 
 
 def test_draining_does_not_wait_for_a_stream_to_end(studio: Studio) -> None:

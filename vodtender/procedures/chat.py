@@ -98,14 +98,11 @@ def status_in(connection: Connection, settings: Settings) -> ChatStatus:
     """The same, within a transaction."""
     now = clock(connection)
     mode = mode_of(settings)
-    latest = {one.channel: one for one in chat_recordings.latest_of_all(connection)}
     expected = {"auto": settings.channels, "manual": settings.channels[:1]}.get(mode, ())
-    names = dict.fromkeys([*expected, *latest])
-    channels = [
-        _state(connection, name, latest.get(name), now)
-        for name in names
-        if name in expected or latest[name].ended_at is None
-    ]
+    going_on = [one.channel for one in chat_recordings.unfinished(connection)]
+    names = list(dict.fromkeys([*expected, *going_on]))
+    latest = {one.channel: one for one in chat_recordings.latest(connection, names)}
+    channels = [_state(connection, name, latest.get(name), now) for name in names]
     waiting = [
         Waiting(one.channel, one.vod_id, one.began_at, one.ended_at, one.messages)
         for one in chat_recordings.not_joined(connection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -173,12 +173,13 @@ def not_joined(connection: Connection) -> list[Recording]:
     )
 
 
-def latest_of_all(connection: Connection) -> list[Recording]:
-    """The newest recording of every channel that has one."""
+def latest(connection: Connection, channels: Sequence[str]) -> list[Recording]:
+    """The newest recording of each of these channels that has one."""
     return _find(
         connection,
-        "id IN (SELECT DISTINCT ON (channel) first_value(id) OVER newest FROM chat_recordings"
-        " WINDOW newest AS (PARTITION BY channel ORDER BY began_at DESC, id DESC))",
+        "id IN (SELECT (SELECT id FROM chat_recordings WHERE channel = wanted"
+        " ORDER BY began_at DESC, id DESC LIMIT 1) FROM unnest(%s::text[]) AS wanted)",
+        list(channels),
     )
 
 
