@@ -208,7 +208,7 @@ def test_a_recording_is_gone_on_with(connection: Connection) -> None:
     again = begin(connection)
     assert again.id == first.id
     assert chat_recordings.unfinished(connection) == [again]
-    assert chat_recordings.latest_of_all(connection) == [again]
+    assert chat_recordings.latest(connection, [again.channel, "nobody"]) == [again]
     assert chat_recordings.of_vod(connection, "7") == [again]
 
 
