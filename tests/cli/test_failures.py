@@ -67,6 +67,12 @@ NEEDING_THE_DATABASE = [
     ("db", "kill-idle", "--yes"),
     ("db", "check"),
     ("db", "shell"),
+    ("chat", "status"),
+    ("chat", "gaps"),
+    ("chat", "export", "1"),
+    ("chat", "record", "--vod", "1"),
+    ("backup",),
+    ("backup", "keep", "latest"),
 ]
 NEEDING_NOTHING = [
     ("config", "check"),
