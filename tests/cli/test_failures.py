@@ -79,6 +79,9 @@ NEEDING_NOTHING = [
     ("config", "show"),
     ("config", "example"),
     ("db", "restart"),
+    ("backup", "list"),
+    ("backup", "verify"),
+    ("backup", "prune"),
 ]
 
 
