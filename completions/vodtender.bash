@@ -2,13 +2,14 @@
 
 __vodtender_commands() {
     case $1 in
-    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune chat backup auth vacuum db config migrate audit' ;;
+    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune chat backup auth vacuum db export config migrate audit' ;;
     'vodtender vods') words='show' ;;
     'vodtender breaker') words='status reset trip' ;;
     'vodtender chat') words='status gaps export record' ;;
     'vodtender backup') words='list verify prune keep' ;;
     'vodtender auth') words='login import status refresh logout rekey' ;;
     'vodtender db') words='sizes connections kill-idle check shell restart' ;;
+    'vodtender export') words='s3-lifecycle' ;;
     'vodtender config') words='check show example' ;;
     *) words= ;;
     esac
@@ -61,6 +62,8 @@ __vodtender_options() {
     'vodtender db check') words='--json -h --help' ;;
     'vodtender db shell') words='-h --help' ;;
     'vodtender db restart') words='-y --yes --reason --dry-run --json -h --help' ;;
+    'vodtender export') words='-h --help' ;;
+    'vodtender export s3-lifecycle') words='--bucket -h --help' ;;
     'vodtender config') words='-h --help' ;;
     'vodtender config check') words='--json -h --help' ;;
     'vodtender config show') words='--json -h --help' ;;
@@ -129,6 +132,7 @@ __vodtender_value() {
     'vodtender db kill-idle --older-than') words= ;;
     'vodtender db kill-idle --reason') words= ;;
     'vodtender db restart --reason') words= ;;
+    'vodtender export s3-lifecycle --bucket') words= ;;
     'vodtender migrate --reason') words= ;;
     'vodtender audit --target') words= ;;
     'vodtender audit --action') words= ;;

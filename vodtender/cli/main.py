@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "auth": "Log in to YouTube and Twitch, and see who is.",
     "vacuum": "Clear dead rows out of the tables, or build indexes anew.",
     "db": "Look at the database server, and put it right.",
+    "export": "Print files for other programs.",
     "config": "Check, show and explain the settings.",
     "migrate": "Bring the database to the current schema.",
     "audit": "Show who changed what, when and why.",

@@ -213,6 +213,25 @@ def _database(status: Document, _now: datetime) -> _Texts:
     yield f"PostgreSQL {database['server_version']} ({where})", _DIM
 
 
+def _backup(status: Document, now: datetime) -> _Texts:
+    found = status["backup"]
+    if not found["enabled"]:
+        yield "none is made: set BACKUP_DIR or BACKUP_S3_URL, or see vodtender backup", _DIM
+        return
+    style = _RED if found["overdue"] else ""
+    last = "never" if found["last_at"] is None else _when(found["last_at"], now)
+    copy = "" if found["s3_at"] is None else f", in S3 {_when(found['s3_at'], now)}"
+    yield f"last good one {last}{copy}", style
+    if found["problem"] is not None:
+        yield f"the last try: {found['problem']}", _RED
+    drill = found["drill"]
+    if drill["at"] is not None:
+        took = duration(drill["took_seconds"])
+        slow = drill["problem"] is not None or (drill["took_seconds"] or 0) > drill["rto_seconds"]
+        how = drill["problem"] or f"restored in {took}"
+        yield f"last drill {_when(drill['at'], now)}: {how}", _RED if slow else ""
+
+
 def _errors(status: Document, now: datetime) -> _Texts:
     alike: dict[str, list[Mapping[str, Any]]] = {}
     for one in status["errors"]:
@@ -247,6 +266,7 @@ _PARTS = (
     ("Disk", _disk),
     ("Workers", _workers),
     ("Database", _database),
+    ("Backup", _backup),
     ("Errors", _errors),
     ("Next", _next),
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vodtender.model.breaker import STATES, worst
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
-from vodtender.procedures import chat
-from vodtender.store import breaker, overview, pause
+from vodtender.procedures import backup_standing, chat
+from vodtender.store import backups, breaker, claims, overview, pause
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from vodtender.pipeline.workplace import Workplace
 
 
@@ -27,6 +29,9 @@ class Gauges:
         with database.transaction(timeout_seconds=timeout_seconds) as connection:
             counts = overview.counts(connection)
             breakers = breaker.all_breakers(connection)
+            backup = backup_standing.document(
+                backups.standing(connection), self._place.settings, claims.clock(connection)
+            )
             paused = pause.get(connection) is not None
             chats = chat.status_in(connection, self._place.settings)
         registry = CollectorRegistry()
@@ -69,7 +74,33 @@ class Gauges:
         for one in chats.channels:
             connected.labels(one.channel).set(one.state == "recording")
             a_minute.labels(one.channel).set(one.messages_per_minute)
+        _backups(backup, registry)
         room = self._place.directory.room()
         gauge("vod_disk_free_bytes", "Free room on DATA_DIR's disk.", room.free_bytes)
         gauge("vod_disk_total_bytes", "Size of DATA_DIR's disk.", room.total_bytes)
         return generate_latest(registry)
+
+
+def _backups(found: dict[str, Any], registry: CollectorRegistry) -> None:
+    """What is not known has no sample: an alert for it asks for `absent`."""
+    from prometheus_client import Gauge
+
+    age = Gauge(
+        "vod_backup_age_seconds", "Age of the last good backup.", ["place"], registry=registry
+    )
+    for place, name in (("local", "age_seconds"), ("s3", "s3_age_seconds")):
+        if found[name] is not None:
+            age.labels(place).set(found[name])
+    for name, meaning, value in (
+        ("vod_backup_rpo_seconds", "BACKUP_RPO.", found["rpo_seconds"]),
+        ("vod_backup_overdue", "1 when none is young enough.", found["overdue"]),
+        ("vod_backup_failed", "1 when the last try failed.", found["problem"] is not None),
+        (
+            "vod_restore_drill_seconds",
+            "Duration of the last drill.",
+            found["drill"]["took_seconds"],
+        ),
+        ("vod_restore_rto_seconds", "RESTORE_RTO.", found["drill"]["rto_seconds"]),
+    ):
+        if value is not None:
+            Gauge(name, meaning, registry=registry).set(value)

@@ -11,6 +11,7 @@ from typing import Any
 from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from vodtender.daemon.backup_chore import trigger
 from vodtender.daemon.chores import Chores
 
 _LONGEST_PRUNE_PAUSE_SECONDS = 300.0
@@ -34,7 +35,8 @@ class _Threads(BaseExecutor):  # type: ignore[misc]
 
 
 def scheduled(chores: Chores) -> BackgroundScheduler:
-    """The scheduler, not started yet. Every chore is due at once, and then at its interval."""
+    """The scheduler, not started yet. Every chore is due at once, and then at its interval; a backup
+    only when it is scheduled."""
     # It would warn of each chore that lasts longer than its interval; those are left out.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     settings = chores.place.settings
@@ -59,5 +61,9 @@ def scheduled(chores: Chores) -> BackgroundScheduler:
             name=chore.__name__,
             seconds=seconds,
             next_run_time=datetime.now(UTC),
+        )
+    if settings.backup_cron is not None:
+        scheduler.add_job(
+            chores.guarded(chores.back_up), trigger(settings.backup_cron), name="back_up"
         )
     return scheduler

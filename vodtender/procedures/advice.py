@@ -15,7 +15,17 @@ def what_next(status: Document) -> list[Step]:
     nothing does."""
     return [
         {"why": why, "command": command}
-        for part in (_daemon, _pause, _accounts, _chat, _disk, _breakers, _vanishing, _vods)
+        for part in (
+            _daemon,
+            _pause,
+            _accounts,
+            _chat,
+            _disk,
+            _backup,
+            _breakers,
+            _vanishing,
+            _vods,
+        )
         for why, command in part(status)
     ]
 
@@ -52,6 +62,17 @@ def _chat(status: Document) -> _Found:
     for one in status["chat"]["recording"]:
         if one["state"] == "interrupted":
             yield f"nobody records the chat of {one['channel']}", "vodtender chat status"
+
+
+def _backup(status: Document) -> _Found:
+    found = status["backup"]
+    if found["problem"] is not None:
+        yield f"the last backup failed: {found['problem']}", "vodtender backup"
+    elif found["overdue"]:
+        yield "the last good backup is older than BACKUP_RPO, or there is none", "vodtender backup"
+    if found["drill"]["problem"] is not None:
+        why = f"the last restore drill failed: {found['drill']['problem']}"
+        yield why, "vodtender restore --test"
 
 
 def _disk(status: Document) -> _Found:

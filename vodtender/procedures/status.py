@@ -19,9 +19,19 @@ from vodtender.model.disk import reserve_bytes
 from vodtender.model.quota import next_reset, pacific_day, project_of
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
 from vodtender.pipeline.oauth_services import YOUTUBE, absent_accounts, uploads_wanted
-from vodtender.procedures import chat
+from vodtender.procedures import backup_standing, chat
 from vodtender.procedures.advice import what_next
-from vodtender.store import breaker, catalog, claims, overview, pause, tokens, uploads, workers
+from vodtender.store import (
+    backups,
+    breaker,
+    catalog,
+    claims,
+    overview,
+    pause,
+    tokens,
+    uploads,
+    workers,
+)
 from vodtender.store.database import Connection, Database
 from vodtender.store.overview import ErrorLine, Transfer
 from vodtender.store.pause import Pause
@@ -65,7 +75,7 @@ def document(
             "disk": _disk(settings, known),
             "database": _database(settings, connection.info.server_version),
             "chat": _chat(chat.status_in(connection, settings)),
-            **_not_there_yet(),
+            "backup": backup_standing.document(backups.standing(connection), settings, now),
         }
     return {**found, "next": what_next(found)}
 
@@ -91,7 +101,7 @@ def unavailable(error: DatabaseUnavailable, settings: Settings) -> dict[str, Any
             "recording": [],
             "waiting_for_vod": 0,
         },
-        **_not_there_yet(),
+        "backup": backup_standing.document(None, settings, datetime.now(UTC)),
     }
     return {**nothing, "next": [{"why": error.message, "command": error.hint}]}
 
@@ -350,13 +360,6 @@ def _chat(found: chat.ChatStatus) -> dict[str, Any]:
             if one.state != "waiting"
         ],
         "waiting_for_vod": len(found.waiting_for_vod),
-    }
-
-
-def _not_there_yet() -> dict[str, Any]:
-    """What this vodtender has no part for, said so that nobody takes silence for health."""
-    return {
-        "backup": {"enabled": False, "last_at": None},
     }
 
 

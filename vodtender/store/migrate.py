@@ -25,6 +25,7 @@ _LOCK = 0x766F6474  # "vodt"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _OLDEST = re.compile(r"-- oldest program: (\d+)\n")
 _OLDEST_SERVER = 150_000
+_LOCK_TIMEOUT_SECONDS = 10
 
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -128,12 +129,26 @@ def _apply_next(connection: Connection, steps: Sequence[Migration]) -> str | Non
             return None
     with translated(), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        # A dump reads every table for as long as it takes. Who waits for one of its locks makes
+        # everybody else wait behind him.
+        connection.execute(
+            "SELECT set_config('lock_timeout', %s, true)", (str(_LOCK_TIMEOUT_SECONDS * 1000),)
+        )
         schema = check(connection, newest)  # somebody else may have been faster
         step = next((step for step in steps if step.version > schema.version), None)
         if step is None:
             return None
         try:
             _apply(connection, step)
+        except DatabaseUnavailable as error:
+            if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+                raise
+            raise DatabaseUnavailable(
+                f"Migration {step.name} waits for tables that somebody else uses, perhaps a dump;"
+                " nothing of it was applied.",
+                hint="vodtender db connections shows who; try again when that has ended",
+                code="migration_waits",
+            ) from error
         except psycopg.Error as error:
             raise DatabaseUnavailable(
                 f"Migration {step.name} failed, and nothing of it was applied: {first_line(error)}",

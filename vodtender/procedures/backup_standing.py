@@ -1,0 +1,62 @@
+"""How it stands with backups, for the status, metrics and whoever judges by BACKUP_RPO."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from vodtender.config.redaction import redact
+from vodtender.config.settings import Settings
+from vodtender.store.backups import Standing
+
+GRACE = timedelta(hours=2)
+"""A daily backup is a day and its own duration old just before the next one is done."""
+
+
+def document(found: Standing | None, settings: Settings, now: datetime) -> dict[str, Any]:
+    """As the status has it; `last_at` is the moment that the last good backup shows. `overdue`:
+    where it has to be (in S3 if that is set) it is older than BACKUP_RPO and two hours."""
+    last_at = None if found is None else found.local_at
+    s3_at = None if found is None else found.s3_at
+    counts = s3_at if settings.backup_s3_url is not None else last_at
+    enabled = settings.backup_cron is not None or last_at is not None
+    age = None if counts is None else now - counts
+    overdue = found is not None and enabled and (age is None or age > settings.backup_rpo + GRACE)
+    return {
+        "enabled": enabled,
+        "schedule": settings.backup_cron,
+        "last_at": _moment(last_at),
+        "last_name": None if found is None else found.local_name,
+        "age_seconds": _seconds(last_at, now),
+        "s3_at": _moment(s3_at),
+        "s3_age_seconds": _seconds(s3_at, now),
+        "rpo_seconds": settings.backup_rpo.total_seconds(),
+        "overdue": overdue,
+        "problem": _problem(found),
+        "drill": _drill(found, settings),
+    }
+
+
+def _drill(found: Standing | None, settings: Settings) -> dict[str, Any]:
+    """The last restore that was tried out."""
+    return {
+        "at": None if found is None else _moment(found.drill_at),
+        "took_seconds": None if found is None else found.drill_seconds,
+        "rto_seconds": settings.restore_rto.total_seconds(),
+        "problem": None
+        if found is None or not found.drill_problem
+        else redact(found.drill_problem),
+    }
+
+
+def _problem(found: Standing | None) -> str | None:
+    """Why the last try was not all that was wanted."""
+    return redact(found.last_problem) if found is not None and found.last_problem else None
+
+
+def _seconds(at: datetime | None, now: datetime) -> float | None:
+    return None if at is None else max(0.0, round((now - at).total_seconds(), 1))
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
