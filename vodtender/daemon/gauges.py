@@ -91,6 +91,7 @@ def _backups(found: dict[str, Any], registry: CollectorRegistry) -> None:
     for place, name in (("local", "age_seconds"), ("s3", "s3_age_seconds")):
         if found[name] is not None:
             age.labels(place).set(found[name])
+    drill = found["drill"]
     for name, meaning, value in (
         ("vod_backup_rpo_seconds", "BACKUP_RPO.", found["rpo_seconds"]),
         ("vod_backup_overdue", "1 when none is young enough.", found["overdue"]),
@@ -98,9 +99,9 @@ def _backups(found: dict[str, Any], registry: CollectorRegistry) -> None:
         (
             "vod_restore_drill_seconds",
             "Duration of the last drill.",
-            found["drill"]["took_seconds"],
+            drill["took_seconds"],
         ),
-        ("vod_restore_rto_seconds", "RESTORE_RTO.", found["drill"]["rto_seconds"]),
+        ("vod_restore_rto_seconds", "RESTORE_RTO.", drill["rto_seconds"]),
     ):
         if value is not None:
             Gauge(name, meaning, registry=registry).set(value)

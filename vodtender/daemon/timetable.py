@@ -35,8 +35,8 @@ class _Threads(BaseExecutor):  # type: ignore[misc]
 
 
 def scheduled(chores: Chores) -> BackgroundScheduler:
-    """The scheduler, not started yet. Every chore is due at once, and then at its interval; a backup
-    only when it is scheduled."""
+    """The scheduler, not started yet. Every chore is due at once, and then at its interval;
+    a backup only when it is scheduled."""
     # It would warn of each chore that lasts longer than its interval; those are left out.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     settings = chores.place.settings

@@ -347,7 +347,10 @@ def verify(
     found = shelves(settings)
     with _at_hand(found, name, from_s3, tell, should_stop) as (entry, path, place):
         if entry.manifest is None or entry.problem is not None:
-            raise DamagedBackupError(f"{entry.name} is no good backup: {entry.problem}.")
+            raise DamagedBackupError(
+                f"{entry.name} is no good backup: {entry.problem}.",
+                hint="make another one now: vodtender backup",
+            )
         manifest = entry.manifest
         tools = _newest_tools(manifest.server_version)
         with translated(found.local.directory):
