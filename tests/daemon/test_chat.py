@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psycopg
 import pytest
@@ -70,6 +72,12 @@ class Studio:
         finally:
             if daemon.status is None:
                 daemon.kill()
+
+    def metrics(self) -> str:
+        address = re.search(r"http=\S*?(127\.0\.0\.1:\d+)", self.log())
+        assert address is not None
+        with urlopen(f"http://{address[1]}/metrics", timeout=10) as answer:
+            return str(answer.read(), "utf-8")
 
     def log(self, name: str = "one") -> str:
         return (self.root / f"{name}.log").read_text()
@@ -267,6 +275,8 @@ def test_stopping_the_daemon_stores_what_was_heard_and_leaves_the_stream_open(
         studio.go_live()
         said = [studio.world.chat.say("alice", f"number {n}") for n in range(500)]
         studio.wait_stored(said[0])
+        connected = 'vod_chat_connected{channel="alice"} 1.0'
+        wait_until(lambda: connected in studio.metrics(), _PATIENCE_SECONDS)
         os.kill(daemon.pid, 15)
         assert daemon.wait(20) == 0
     assert len(studio.stored()) == 500

@@ -18,16 +18,12 @@ from vodtender.errors import Answer, DatabaseUnavailable, RateLimited, Stopped
 from vodtender.pipeline.chat_channel import ChannelChat, ManualChat
 from vodtender.pipeline.chat_liveness import live_streams
 from vodtender.pipeline.chat_login import ChatLogins
+from vodtender.pipeline.chat_session import lease_of
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import leases
 
 _LONGEST_TICK_SECONDS = 5.0
 _log = log.get("chat")
-
-
-def lease_of(channel: str) -> str:
-    """What the lease on recording a channel is called."""
-    return f"chat {channel}"
 
 
 def wanted(settings: Settings) -> bool:

@@ -15,6 +15,11 @@ from vodtender.store.chat_recordings import Recording
 _log = log.get("chat")
 
 
+def lease_of(channel: str) -> str:
+    """What the lease on recording a channel is called."""
+    return f"chat {channel}"
+
+
 class ChatSession(threading.Thread):
     """Records into `recording`. A recorder that dies is started again, a little later each
     time."""

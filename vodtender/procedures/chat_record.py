@@ -16,6 +16,7 @@ from vodtender.errors import DatabaseUnavailable, Locked, UsageError
 from vodtender.pipeline.chat_flush import store_left_behind
 from vodtender.pipeline.chat_login import ChatLogins
 from vodtender.pipeline.chat_recorder import ChatRecorder
+from vodtender.pipeline.chat_session import lease_of
 from vodtender.pipeline.directory import open_directory
 from vodtender.store import chat_recordings, leases, vods
 from vodtender.store.chat_recordings import Recording
@@ -60,7 +61,7 @@ def record(
         DatabaseUnavailable: it cannot begin. Once it has begun, it waits for the database.
     """
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    with _Lease(database, f"chat {channel}", worker_id, settings.lease_seconds) as lease:
+    with _Lease(database, lease_of(channel), worker_id, settings.lease_seconds) as lease:
         if lease.claim is None:
             raise Locked(
                 f"The chat of {channel} is being recorded already.",
