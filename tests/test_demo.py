@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ import psutil
 from scripts.outside import ROOT
 
 _DEADLINE_SECONDS = 90
+_LAST_MOMENT_SECONDS = 2
 _GOOD_VODS = 4
 
 
@@ -28,7 +30,7 @@ def test_the_demo_carries_every_good_vod_even_after_one_that_was_interrupted(
         terminal.wait_for("left")  # of the live progress
         terminal.press_ctrl_c()
         assert terminal.status() == 130
-    assert not _running_in(tmp_path)
+    assert not _left_running(tmp_path)
 
     done = _demo(tmp_path)
 
@@ -38,7 +40,7 @@ def test_the_demo_carries_every_good_vod_even_after_one_that_was_interrupted(
     assert f"{_GOOD_VODS} on YouTube" in done.stdout
     assert str(tmp_path / "data") in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
-    assert not _running_in(tmp_path)
+    assert not _left_running(tmp_path)
 
 
 def test_a_demo_that_fails_says_so(tmp_path: Path) -> None:
@@ -46,7 +48,7 @@ def test_a_demo_that_fails_says_so(tmp_path: Path) -> None:
     done = _demo(tmp_path)
     assert done.returncode == 1
     assert "has failed with exit status" in done.stderr
-    assert not _running_in(tmp_path)
+    assert not _left_running(tmp_path)
 
 
 def _demo(directory: Path) -> subprocess.CompletedProcess[str]:
@@ -61,17 +63,17 @@ def _demo(directory: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _running_in(directory: Path) -> list[str]:
-    """The processes that have to do with a demo's directory."""
+def _left_running(directory: Path) -> list[str]:
+    """The processes that have to do with a demo's directory and do not end in a moment."""
     found = []
     for process in psutil.process_iter():
-        try:
+        with suppress(psutil.Error):
             words = [*process.cmdline(), process.cwd(), *process.environ().values()]
-        except psutil.Error:
-            continue
-        if any(str(directory) in word for word in words) and process.pid != os.getpid():
-            found.append(" ".join(process.cmdline()))
-    return found
+            if any(str(directory) in word for word in words) and process.pid != os.getpid():
+                found.append(process)
+    # The database's process is still being taken down when its lock is free already.
+    _, alive = psutil.wait_procs(found, timeout=_LAST_MOMENT_SECONDS)
+    return [str(process) for process in alive]
 
 
 class _Terminal:
