@@ -163,3 +163,29 @@ def test_an_address_without_a_password_is_left_alone() -> None:
 
 def test_percent_encoded_passwords_are_known_in_both_spellings() -> None:
     assert dsn_passwords("postgresql://vod:a%20b@h/vod") == ("a%20b", "a b")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("0 2 * * *", "0 2 * * *"), (" */15  1-5 1,15 * 0 ", "*/15 1-5 1,15 * 0"), ("OFF", "off")],
+)
+def test_a_schedule(written: str, read: str) -> None:
+    assert service_forms.SCHEDULE.read(written) == read
+
+
+@pytest.mark.parametrize(
+    "written", ["", "daily", "0 2 * *", "60 2 * * *", "0 24 * * *", "5-1 * * * *", "*/0 * * * *"]
+)
+def test_what_is_no_schedule(written: str) -> None:
+    with pytest.raises(ValueError, match="cron"):
+        service_forms.SCHEDULE.read(written)
+
+
+def test_a_prefix_in_s3_ends_with_a_slash() -> None:
+    read = service_forms.S3_PREFIX.read
+    assert str(read("s3://bucket")) == "s3://bucket/"
+    assert str(read("s3://bucket/a/b")) == "s3://bucket/a/b/"
+    assert str(read("s3://bucket/a/") / "x") == "s3://bucket/a/x"
+    for wrong in ("bucket/a", "https://bucket/a", "s3://", "s3://b", "s3://bucket//a"):
+        with pytest.raises(ValueError, match="s3://bucket/prefix/"):
+            read(wrong)

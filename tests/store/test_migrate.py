@@ -17,6 +17,7 @@ from tests.old_postgres import old_postgres
 from vodtender import __version__
 from vodtender.clients.postgres_server import EmbeddedServer
 from vodtender.errors import DatabaseUnavailable, Exit
+from vodtender.store import migrate as migrate_module
 from vodtender.store.database import connect
 from vodtender.store.migrate import (
     Migration,
@@ -306,3 +307,18 @@ def test_a_server_that_is_too_old_is_refused_by_its_version() -> None:
         migrate(dsn)
     assert caught.value.code == "server_too_old"
     assert "PostgreSQL 14; 15 or newer" in caught.value.message
+
+
+def test_a_migration_waits_behind_no_dump(
+    empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody who wants the table would wait behind it."""
+    monkeypatch.setattr(migrate_module, "_LOCK_TIMEOUT_SECONDS", 0.2)
+    steps = [step(1, "CREATE TABLE one (a int)"), step(2, "ALTER TABLE one ADD b int")]
+    migrate(empty_database_dsn, steps[:1])
+    with psycopg.connect(empty_database_dsn) as dump:
+        dump.execute("SELECT * FROM one")
+        with pytest.raises(DatabaseUnavailable) as caught:
+            migrate(empty_database_dsn, steps)
+        assert caught.value.code == "migration_waits"
+    assert migrate(empty_database_dsn, steps) == (steps[1].name,)

@@ -132,7 +132,7 @@ def _apply_next(connection: Connection, steps: Sequence[Migration]) -> str | Non
         # A dump reads every table for as long as it takes. Who waits for one of its locks makes
         # everybody else wait behind him.
         connection.execute(
-            "SELECT set_config('lock_timeout', %s, true)", (str(_LOCK_TIMEOUT_SECONDS * 1000),)
+            "SELECT set_config('lock_timeout', %s, true)", (f"{int(_LOCK_TIMEOUT_SECONDS * 1000)}",)
         )
         schema = check(connection, newest)  # somebody else may have been faster
         step = next((step for step in steps if step.version > schema.version), None)
