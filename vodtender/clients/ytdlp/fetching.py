@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,13 +14,15 @@ from typing import Any
 from vodtender.clients import ffmpeg
 from vodtender.clients.ytdlp import answers
 from vodtender.clients.ytdlp.extraction import FoundVod, Twitch
+from vodtender.clients.ytdlp.inits import Inits
 from vodtender.clients.ytdlp.mux import MUX_PATTERN, Muxer
-from vodtender.clients.ytdlp.piece import PieceFetcher, Refused
+from vodtender.clients.ytdlp.piece import PieceFetcher
 from vodtender.clients.ytdlp.pool import Gone, SegmentPool
 from vodtender.clients.ytdlp.rate import RateLimit
 from vodtender.clients.ytdlp.timestamps import with_jumps
+from vodtender.clients.ytdlp.verifying import Made, verified
 from vodtender.clients.ytdlp.wire import Speaker
-from vodtender.clients.ytdlp.workdir import Stored, WorkDirectory, sha256
+from vodtender.clients.ytdlp.workdir import Stored, WorkDirectory
 from vodtender.errors import Rejected, Transient, VodtenderError
 from vodtender.model import completeness
 from vodtender.model.discovery import LONE_WITNESS_DOUBTED_AFTER
@@ -90,12 +90,12 @@ class Fetch:
             self._warn_of_size(vod, playlist)
         self._check_length(vod, playlist)
         self.phase = "fetching"
-        made = self._make(vod, playlist)
-        if self._lasts_otherwise(playlist, made):
-            made = self._remade(playlist, made)
+        made = self._made_of(vod, playlist, self._make(vod, playlist))
+        if playlist.segments[0].init_url is None and made.lasts_otherwise():
+            made = self._remade(made)
         self.phase = "verifying"
-        record = self._verified(vod, playlist, made)
-        self._directory.finish(made, record)
+        record = verified(self._binary, made)
+        self._directory.finish(made.path, record)
         return record
 
     # --- finding ----------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Fetch:
             max_size_bytes=self.request["max_size_bytes"],
             takes_gaps=self.request["allow_gaps"],
         )
-        self._inits = _Inits(self._directory, fetcher)
+        self._inits = Inits(self._directory, fetcher)
         self._muxer = self._new_muxer()
         self._pool.start()
         try:
@@ -169,35 +169,31 @@ class Fetch:
     def _new_muxer(self) -> Muxer:
         return Muxer(self._binary, self._directory.path, self._piece_of, self._inits.of)
 
-    def _lasts_otherwise(self, playlist: MediaPlaylist, made: Path) -> bool:
-        """Whether a file of transport stream segments is longer or shorter than they are."""
-        if playlist.segments[0].init_url is not None:
-            return False
+    def _made_of(self, vod: FoundVod, playlist: MediaPlaylist, path: Path) -> Made:
         assert self._pool is not None
-        gaps = (o for o in self._pool.wait_for_all() if isinstance(o, Gone))
-        longest = playlist.total_seconds  # gaps may be kept as holes in time
-        shortest = longest - sum(gap.segment.duration_seconds for gap in gaps)
-        lasts = ffmpeg.duration_seconds(made)
-        return not (
-            shortest - completeness.allowed_shortfall_seconds(shortest)
-            <= lasts
-            <= longest + completeness.allowed_shortfall_seconds(longest)
+        assert self._muxer is not None
+        return Made(
+            path,
+            vod,
+            playlist,
+            self._pool.wait_for_all(),
+            self._muxer.fed_segments,
+            self.request["allow_gaps"],
         )
 
-    def _remade(self, playlist: MediaPlaylist, made: Path) -> Path:
-        """The file again, made with the jumps that the segments' own clocks show."""
-        assert self._pool is not None
-        outcomes = zip(playlist.segments, self._pool.wait_for_all(), strict=True)
+    def _remade(self, made: Made) -> Made:
+        """The same, put together with the jumps that its segments' own clocks show."""
+        outcomes = zip(made.playlist.segments, made.outcomes, strict=True)
         stored = [(one, o) for one, o in outcomes if isinstance(o, Stored)]
         marked = list(with_jumps((one, self._directory.path / o.name) for one, o in stored))
         jumps = sum(segment.discontinuity for segment in marked)
         if marked == [segment for segment, _ in stored] or jumps > _MOST_JUMPS:
             return made
         self.speaker.log("info", f"The VOD's timestamps jump {jumps} times: put together again.")
-        made.unlink()
+        made.path.unlink()
         self.phase = "muxing"
         self._muxer = self._new_muxer()
-        return self._muxer.make(marked)
+        return self._made_of(made.vod, made.playlist, self._muxer.make(marked))
 
     def _piece_of(self, segment: Segment) -> Path:
         assert self._pool is not None
@@ -216,79 +212,6 @@ class Fetch:
     def _count_kept(self, size_bytes: int) -> None:
         with self._counting:
             self._kept_bytes += size_bytes
-
-    # --- verifying --------------------------------------------------------------------
-
-    def _verified(self, vod: FoundVod, playlist: MediaPlaylist, made: Path) -> dict[str, Any]:
-        """The record of a file that is on the disk, whole and playable. Raises an answer."""
-        assert self._pool is not None
-        assert self._muxer is not None
-        try:
-            with ThreadPoolExecutor(3) as threads:
-                written = threads.submit(_sync, made)
-                digest = threads.submit(sha256, made)
-                played = threads.submit(ffmpeg.play_ends, self._binary, made).result()
-                file_seconds = ffmpeg.duration_seconds(made)
-                written.result()
-                gaps = [o for o in self._pool.wait_for_all() if isinstance(o, Gone)]
-                self._judge(vod, playlist, gaps, file_seconds, played)
-                record = self._record(vod, playlist, gaps)
-                return record | {
-                    "size_bytes": made.stat().st_size,
-                    "sha256": digest.result(),
-                    "duration_seconds": file_seconds,
-                }
-        except BaseException:
-            made.unlink(missing_ok=True)
-            raise
-
-    def _judge(
-        self,
-        vod: FoundVod,
-        playlist: MediaPlaylist,
-        gaps: list[Gone],
-        file_seconds: float,
-        played: ffmpeg.Playable,
-    ) -> None:
-        assert self._muxer is not None
-        evidence = completeness.Evidence(
-            segments_in_playlist=len(playlist.segments),
-            segments_in_file=self._muxer.fed_segments,
-            segments_left_out=len(gaps),
-            playlist_seconds=playlist.total_seconds,
-            left_out_seconds=sum(gap.segment.duration_seconds for gap in gaps),
-            file_seconds=file_seconds,
-            twitch_seconds=None if self.request["allow_gaps"] else vod.length_seconds,
-        )
-        verdict = completeness.judge(evidence)
-        if not verdict.complete:
-            raise Transient(verdict.explanation, code=verdict.code)
-        if not played.plays:
-            raise Transient(
-                f"The VOD's file does not play at its beginning or end: {played.complaint}",
-                code="unplayable",
-            )
-
-    def _record(self, vod: FoundVod, playlist: MediaPlaylist, gaps: list[Gone]) -> dict[str, Any]:
-        assert self._pool is not None
-        stored = [o for o in self._pool.wait_for_all() if isinstance(o, Stored)]
-        notes = [str(gap) for gap in gaps]
-        length = completeness.judge_playlist(playlist.total_seconds, vod.length_seconds)
-        if not length.complete:
-            notes.append(length.explanation)
-        return {
-            "segments": len(stored),
-            "muted_segments": sum(piece.muted for piece in stored),
-            "gaps": notes,
-            "playlist_seconds": playlist.total_seconds,
-            "title": vod.title,
-            "description": vod.description,
-            "timestamp": vod.timestamp,
-            "length_seconds": vod.length_seconds,
-            "uploader": vod.uploader,
-            "uploader_id": vod.uploader_id,
-            "format_id": vod.format_id,
-        }
 
     # --- telling the parent -----------------------------------------------------------
 
@@ -349,33 +272,6 @@ class Fetch:
             pool.fail(answers.disk_full())
 
 
-@dataclass
-class _Inits:
-    """The init sections of fragmented MP4, each fetched once."""
-
-    directory: WorkDirectory
-    fetcher: PieceFetcher
-    known: dict[str, Stored] = field(default_factory=dict)
-
-    def of(self, segment: Segment) -> Path:
-        key = segment.init_key
-        assert key is not None
-        if key not in self.known:
-            self.known[key] = self.directory.kept(key) or self._fetched(segment, key)
-        return self.directory.path / self.known[key].name
-
-    def _fetched(self, segment: Segment, key: str) -> Stored:
-        assert segment.init_url is not None
-        try:
-            return self.fetcher.fetch(segment.init_url, key, segment.init_range, fragmented=True)
-        except Refused as refused:
-            raise Rejected(
-                f"Twitch does not hand out the init section of segment {segment.index} and "
-                f"those after it (HTTP {refused.status}, {segment.bare_url}).",
-                code="segments_gone",
-            ) from refused
-
-
 def _long_over(vod: FoundVod, now: datetime) -> bool:
     """Whether its end lies so far back that a picture's placeholder is no sign of life."""
     if vod.timestamp is None or not vod.length_seconds:
@@ -405,11 +301,3 @@ def _segments_gone(gaps: list[Gone], vod_id: str) -> VodtenderError:
         hint=f"vodtender retry {vod_id} --allow-gaps   (keeps the VOD without them)",
         code="segments_gone",
     )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

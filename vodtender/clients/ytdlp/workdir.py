@@ -107,21 +107,16 @@ class WorkDirectory:
         return None
 
     def finish(self, made: Path, record: dict[str, Any]) -> Path:
-        """Name the verified MP4, remember its record, remove the segments. Raises OSError, and
-        then the MP4 is gone: on a full disk its room is worth more."""
+        """Name the verified MP4, remember its record, remove the segments. Raises OSError."""
         video = self.path / VIDEO_NAME
         temporary = self.path / f"{_FINISHED_NAME}.tmp"
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(record, file)
-                file.flush()
-                os.fsync(file.fileno())
-            (self.path / _FINISHED_NAME).unlink(missing_ok=True)
-            os.replace(made, video)
-            os.replace(temporary, self.path / _FINISHED_NAME)
-        except OSError:
-            made.unlink(missing_ok=True)
-            raise
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(record, file)
+            file.flush()
+            os.fsync(file.fileno())
+        (self.path / _FINISHED_NAME).unlink(missing_ok=True)
+        os.replace(made, video)
+        os.replace(temporary, self.path / _FINISHED_NAME)
         self._sync()
         self._remove_segments()
         return video
