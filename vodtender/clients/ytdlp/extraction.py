@@ -1,8 +1,6 @@
 """yt-dlp as a library: set up from our settings, asked for one VOD or one channel.
 
-It finds the VOD; it does not download it. Its extractors are replaced by subclasses that raise
-our answers where Twitch's own reply says what is wrong, so no sentence is ever searched for
-a meaning.
+It finds the VOD; it does not download it.
 """
 
 from __future__ import annotations
@@ -18,12 +16,11 @@ from typing import Any
 from urllib.parse import quote
 
 import yt_dlp
-from yt_dlp.extractor.twitch import TwitchBaseIE, TwitchVideosIE, TwitchVodIE
 from yt_dlp.networking import Request
-from yt_dlp.utils import ExtractorError, unified_timestamp
 
 from vodtender.clients.ytdlp import answers, arguments, cookies
-from vodtender.errors import Rejected, SettingsError, Transient, VodtenderError
+from vodtender.clients.ytdlp.extractors import LiveIE, VideosIE, VodIE
+from vodtender.errors import SettingsError, Transient, VodtenderError
 from vodtender.model import playlist
 
 _SOCKET_TIMEOUT_SECONDS = 20
@@ -65,10 +62,10 @@ class Twitch:
         self._ydl = yt_dlp.YoutubeDL(options, auto_init=False)
         if verbose:
             self._ydl.print_debug_header()
-        for extractor in (_VodIE(), _VideosIE()):
+        for extractor in (VodIE(), VideosIE()):
             extractor.answers_with_cookies = self.has_cookies
             self._ydl.add_info_extractor(extractor)
-        self._live = _LiveIE(self._ydl)
+        self._live = LiveIE(self._ydl)
 
     def vod(self, vod_id: str) -> FoundVod:
         """Find a VOD and its playlist. Raises an answer."""
@@ -177,97 +174,6 @@ def _without_secrets(message: str) -> str:
     return _IN_ADDRESS.sub(lambda found: "?…" if found[0].startswith("?") else "://", message)
 
 
-class _VodIE(TwitchVodIE):  # type: ignore[misc]
-    """yt-dlp's VOD extractor, raising our answers where Twitch's reply is clear."""
-
-    answers_with_cookies = False
-
-    @classmethod
-    def ie_key(cls) -> str:
-        return "TwitchVod"
-
-    def _download_base_gql(self, video_id: str, ops: Any, note: str, fatal: bool = True) -> Any:
-        data = super()._download_base_gql(video_id, ops, note, fatal)
-        if isinstance(ops, list):
-            _check_metadata(data, video_id)
-        else:
-            _check_token(data, video_id)
-        return data
-
-    def _extract_m3u8_formats(self, url: str, video_id: str, *args: Any, **kwargs: Any) -> Any:
-        try:
-            formats = super()._extract_m3u8_formats(url, video_id, *args, **kwargs)
-        except ExtractorError as error:
-            refusal = answers.http_error(error)
-            if refusal is None:
-                raise
-            raise answers.from_manifest_refusal(
-                refusal, video_id, has_cookies=self.answers_with_cookies
-            ) from error
-        if not formats:
-            said = "The VOD's list of formats from Twitch is empty."
-            raise Transient(said, code="garbage_playlist")
-        return formats
-
-
-class _VideosIE(TwitchVideosIE):  # type: ignore[misc]
-    """yt-dlp's channel listing, keeping what else the entries say."""
-
-    answers_with_cookies = False
-
-    @classmethod
-    def ie_key(cls) -> str:
-        return "TwitchVideos"
-
-    def _download_base_gql(self, video_id: str, ops: Any, note: str, fatal: bool = True) -> Any:
-        data = super()._download_base_gql(video_id, ops, note, fatal)
-        first = _first_data(data, video_id)
-        user = first.get("user")
-        if user is None or (isinstance(user, dict) and user.get("id") == ""):
-            raise _no_channel(video_id)
-        videos = user.get("videos") if isinstance(user, dict) else None
-        if not isinstance(videos, dict) or not isinstance(videos.get("edges"), list):
-            raise answers.garbage(f"the VODs of channel {video_id} are not listed in it")
-        return data
-
-    @staticmethod
-    def _extract_entry(node: dict[str, Any]) -> dict[str, Any] | None:
-        entry: dict[str, Any] | None = TwitchVideosIE._extract_entry(node)
-        if entry is not None:
-            entry["timestamp"] = unified_timestamp(node.get("publishedAt"))
-            entry["broadcast_type"] = node.get("broadcastType")
-        return entry
-
-
-class _LiveIE(TwitchBaseIE):  # type: ignore[misc]
-    """Asks as yt-dlp's stream extractor does whether a channel is live, and no more."""
-
-    def look(self, channel: str) -> dict[str, Any] | None:
-        operation = {
-            "operationName": "StreamMetadata",
-            "variables": {"channelLogin": channel, "includeIsDJ": True},
-        }
-        data = self._download_gql(channel, [operation], "Asking whether the channel is live")
-        user = _first_data(data, f"channel {channel}").get("user")
-        if user is None:
-            raise _no_channel(channel)
-        stream = user.get("stream") if isinstance(user, dict) else None
-        if not isinstance(stream, dict) or stream.get("type") not in (None, "live"):
-            return None
-        return {
-            "stream_id": str(stream.get("id") or ""),
-            "timestamp": unified_timestamp(stream.get("createdAt")),
-        }
-
-
-def _no_channel(channel: str) -> Rejected:
-    return Rejected(
-        f"Twitch knows no channel named {channel}.",
-        hint="check TWITCH_CHANNEL and TWITCH_CHANNELS",
-        code="channel_missing",
-    )
-
-
 def _each_once(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Each VOD once. A VOD that is new pushes others on to the next page; a page without
     anything new means that the listing goes round in a circle."""
@@ -280,37 +186,6 @@ def _each_once(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield entry
         elif (repeated := repeated + 1) >= _CIRCLE_ENTRIES:
             return
-
-
-def _first_data(data: Any, what: str) -> dict[str, Any]:
-    """The first `data` of a GraphQL reply that has one."""
-    replies = data if isinstance(data, list) else [data]
-    for reply in replies:
-        if isinstance(reply, dict) and isinstance(reply.get("data"), dict):
-            return dict(reply["data"])
-    raise answers.garbage(f"GraphQL's reply about {what} has no data")
-
-
-def _check_metadata(data: Any, vod_id: str) -> None:
-    replies = [r for r in data if isinstance(r, dict)] if isinstance(data, list) else []
-    if not replies:
-        raise answers.garbage(f"the metadata of VOD {vod_id} is not a list of replies")
-    found = [reply["data"].get("video") for reply in replies if isinstance(reply.get("data"), dict)]
-    if any(isinstance(video, dict) for video in found):
-        return
-    if not found or any(reply.get("errors") for reply in replies):
-        raise answers.garbage(f"GraphQL reports an error for VOD {vod_id}")
-    raise answers.missing(vod_id)
-
-
-def _check_token(data: Any, vod_id: str) -> None:
-    token = _first_data(data, f"VOD {vod_id}").get("videoPlaybackAccessToken")
-    if token is None:
-        if isinstance(data, dict) and data.get("errors"):
-            raise answers.garbage(f"GraphQL reports an error for VOD {vod_id}")
-        raise answers.missing(vod_id)
-    if not isinstance(token, dict) or not {"value", "signature"} <= token.keys():
-        raise answers.garbage(f"the access token of VOD {vod_id} is not one")
 
 
 def _found(info: dict[str, Any], vod_id: str) -> FoundVod:
