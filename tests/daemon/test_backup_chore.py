@@ -3,10 +3,71 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from vodtender.daemon.backup_chore import trigger
+from tests.archive import Archive
+from tests.rows import add_worker
+from vodtender.config.settings import Settings
+from vodtender.daemon.backup_chore import back_up, trigger
+from vodtender.pipeline.accounts import Accounts
+from vodtender.pipeline.backup_shelf import LocalShelf
+from vodtender.pipeline.directory import open_directory
+from vodtender.pipeline.room import DownloadRoom
+from vodtender.pipeline.workplace import Workplace
+from vodtender.procedures import backup
+from vodtender.store import leases
+
+
+@pytest.fixture
+def place(archive: Archive, tmp_path: Path) -> Workplace:
+    """A daemon's, with a BACKUP_DIR."""
+    add_worker(archive.database, "w")
+    settings = Settings(db_dsn=archive.dsn, backup_dir=tmp_path / "backups")
+    directory = open_directory(tmp_path / "data")
+    return Workplace(
+        settings=settings,
+        database=archive.database,
+        directory=directory,
+        worker_id="w",
+        accounts=Accounts(settings, archive.database),
+        room=DownloadRoom(directory, 0),
+    )
+
+
+def made(place: Workplace) -> list[str]:
+    return [entry.name for entry in LocalShelf(place.settings.backup_directory).entries()]
+
+
+def test_of_all_daemons_one_makes_it_and_only_once(place: Workplace) -> None:
+    with place.database.transaction() as connection:
+        claim = leases.take(connection, "backup", "another", 60)
+    assert claim is not None
+    back_up(place)
+    assert made(place) == []
+    with place.database.transaction() as connection:
+        leases.release(connection, "backup", "another", claim)
+    back_up(place)
+    assert len(made(place)) == 1
+    back_up(place)
+    assert len(made(place)) == 1
+
+
+def test_a_failure_is_recorded_and_the_daemon_goes_on(place: Workplace) -> None:
+    place.settings.backup_directory.write_text("a file in the way")
+    back_up(place)
+    assert "BACKUP_DIR" in str(backup.standing(place.database).last_problem)
+    place.settings.backup_directory.unlink()
+    back_up(place)
+    assert len(made(place)) == 1
+    assert backup.standing(place.database).last_problem is None
+
+
+def test_a_daemon_that_stops_makes_none(place: Workplace) -> None:
+    place.stopping.set()
+    back_up(place)
+    assert made(place) == []
 
 
 @pytest.mark.parametrize(

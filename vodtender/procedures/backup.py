@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from vodtender import __version__
 from vodtender.config.redaction import redact
 from vodtender.config.settings import Settings
-from vodtender.errors import NotFound, PartlyDone, Refused, VodtenderError
+from vodtender.errors import Locked, NotFound, PartlyDone, Refused, VodtenderError
 from vodtender.model.backup import (
     Fate,
     Judged,
@@ -133,73 +133,89 @@ def back_up(
         DatabaseUnavailable, SettingsError, Stopped, and what S3 answers. Then nothing was
         removed; when a good dump lies in BACKUP_DIR all the same, the message says so.
     """
-    found = shelves(settings)
-    with found.local.locked():
-        found.local.sweep()
-        making = _Making(database, settings, found, actor, tell, should_stop)
-        return making.make()
+    making = _Making(database, settings, actor, tell, should_stop)
+    try:
+        found = shelves(settings)
+        with found.local.locked():
+            found.local.sweep()
+            making.make(found)
+            removed, not_removed = _remove_old(database, settings, found, actor=actor, reason=None)
+            return making.made(found, removed, not_removed)
+    except Locked:
+        raise  # whoever holds the lock records what comes of it
+    except BaseException as error:
+        making.record_failure(error)
+        raise
 
 
 @dataclass(slots=True)
 class _Making:
     database: Database
     settings: Settings
-    shelves: Shelves
     actor: str
     tell: Tell
     should_stop: Callable[[], bool]
     _began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _manifest: Manifest | None = None
     _s3_url: str | None = None
+    _is_recorded: bool = False
 
-    def make(self) -> Made:
-        try:
-            manifest = self._dumped()
-            self._manifest = manifest
-            if self.shelves.s3 is not None:
-                self._s3_url = self._copied(self.shelves.s3, manifest)
-        except BaseException as error:
+    def make(self, found: Shelves) -> None:
+        """A good backup wherever it is wanted, and a record of it."""
+        self._manifest = self._dumped(found.local)
+        if found.s3 is not None:
+            self._s3_url = self._copied(found.local, found.s3, self._manifest)
+        self._record(problem=None)
+        self._is_recorded = True
+
+    def made(self, found: Shelves, removed: list[Fallen], not_removed: list[str]) -> Made:
+        assert self._manifest is not None
+        path = found.local.path(self._manifest.name)
+        return Made(self._manifest, path, self._s3_url, removed, not_removed)
+
+    def record_failure(self, error: BaseException) -> None:
+        """Unless the backup is good and recorded. The database may be what has failed."""
+        if not self._is_recorded:
             with suppress(VodtenderError):
                 self._record(problem=_told(error))
-            raise
-        self._record(problem=None)
-        removed, not_removed = _remove_old(
-            self.database, self.settings, self.shelves, actor=self.actor, reason=None
-        )
-        path = self.shelves.local.path(manifest.name)
-        return Made(manifest, path, self._s3_url, removed, not_removed)
 
-    def _dumped(self) -> Manifest:
+    def _dumped(self, shelf: LocalShelf) -> Manifest:
         dsn = self.settings.direct_dsn or self.database.dsn
         with connect(dsn) as connection, database_translated():
             _refuse_pooler(connection)
             snapshot = backups.export_snapshot(connection)
             self._began_at = snapshot.taken_at
             tools = tools_for(self.settings, dsn, snapshot.server_version)
-            name = self._free_name(snapshot.taken_at)
-            manifest = self._written(connection, snapshot, tools, dsn, name)
+            name = _free_name(shelf, snapshot.taken_at)
+            manifest = self._written(shelf, name, connection, snapshot, (tools, dsn))
         # The snapshot, which holds back vacuum, is no longer needed.
         try:
-            with translated(self.shelves.local.directory):
-                self._read_back(tools, manifest)
-                self.shelves.local.add(manifest)
+            with translated(shelf.directory):
+                self._read_back(shelf, tools, manifest)
+                shelf.add(manifest)
         except BaseException:
-            self.shelves.local.temporary(name).unlink(missing_ok=True)
+            shelf.temporary(name).unlink(missing_ok=True)
             raise
         return manifest
 
     def _written(
-        self, connection: Connection, snapshot: Snapshot, tools: Tools, dsn: str, name: str
+        self,
+        shelf: LocalShelf,
+        name: str,
+        connection: Connection,
+        snapshot: Snapshot,
+        server: tuple[Tools, str],
     ) -> Manifest:
         """The dump under its temporary name, and its manifest. Rows are counted meanwhile."""
         from vodtender.clients import dump
 
         began = time.monotonic()
+        tools, dsn = server
         total = snapshot.raw_bytes
         with (
-            translated(self.shelves.local.directory),
+            translated(shelf.directory),
             ThreadPoolExecutor(1, thread_name_prefix="count") as counter,
-            open(self.shelves.local.temporary(name), "wb", opener=private) as target,
+            open(shelf.temporary(name), "wb", opener=private) as target,
         ):
             counting = counter.submit(backups.row_counts, connection)
             try:
@@ -212,7 +228,7 @@ class _Making:
                     should_stop=self.should_stop,
                 )
             except BaseException:
-                self.shelves.local.temporary(name).unlink(missing_ok=True)
+                shelf.temporary(name).unlink(missing_ok=True)
                 connection.cancel()
                 raise
             rows = counting.result()
@@ -232,38 +248,32 @@ class _Making:
             seconds=round(time.monotonic() - began, 3),
         )
 
-    def _read_back(self, tools: Tools, manifest: Manifest) -> None:
+    def _read_back(self, shelf: LocalShelf, tools: Tools, manifest: Manifest) -> None:
         from vodtender.clients import dump
 
         dump.read_back(
             tools,
-            self.shelves.local.temporary(manifest.name),
+            shelf.temporary(manifest.name),
             sha256=manifest.sha256,
             progress=lambda done: self.tell("reading back", done, manifest.size_bytes),
             should_stop=self.should_stop,
         )
 
-    def _copied(self, s3: S3Shelf, manifest: Manifest) -> str:
+    def _copied(self, shelf: LocalShelf, s3: S3Shelf, manifest: Manifest) -> str:
         try:
             at = s3.add(
-                self.shelves.local.path(manifest.name),
+                shelf.path(manifest.name),
                 manifest,
                 storage_class=self.settings.backup_storage_class,
                 progress=lambda done: self.tell("uploading", done, manifest.size_bytes),
                 should_stop=self.should_stop,
             )
         except VodtenderError as error:
-            where = self.shelves.local.path(manifest.name)
+            where = shelf.path(manifest.name)
             error.message += f" {where} is good; it has no copy in S3, and nothing was removed."
             error.args = (error.message,)
             raise
         return str(at)
-
-    def _free_name(self, taken_at: datetime) -> str:
-        """Two in one second: the second takes the next free name."""
-        while self.shelves.local.path(name_of(taken_at)).exists():
-            taken_at += timedelta(seconds=1)
-        return name_of(taken_at)
 
     def _record(self, *, problem: str | None) -> None:
         manifest = self._manifest
@@ -278,6 +288,13 @@ class _Making:
         )
         with self.database.transaction(actor=self.actor) as connection:
             backups.record(connection, run)
+
+
+def _free_name(shelf: LocalShelf, taken_at: datetime) -> str:
+    """Two in one second: the second takes the next free name."""
+    while shelf.path(name_of(taken_at)).exists():
+        taken_at += timedelta(seconds=1)
+    return name_of(taken_at)
 
 
 def _told(error: BaseException) -> str:
