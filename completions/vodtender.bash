@@ -2,7 +2,7 @@
 
 __vodtender_commands() {
     case $1 in
-    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune chat backup auth vacuum db export config migrate audit' ;;
+    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune chat backup restore auth vacuum db export config migrate audit' ;;
     'vodtender vods') words='show' ;;
     'vodtender breaker') words='status reset trip' ;;
     'vodtender chat') words='status gaps export record' ;;
@@ -47,6 +47,7 @@ __vodtender_options() {
     'vodtender backup verify') words='--s3 --json -h --help' ;;
     'vodtender backup prune') words='--dry-run -y --yes --reason --json -h --help' ;;
     'vodtender backup keep') words='--undo --dry-run --reason --json -h --help' ;;
+    'vodtender restore') words='--replace --wait --test --at --confirm -y --yes --reason --dry-run --json -h --help' ;;
     'vodtender auth') words='-h --help' ;;
     'vodtender auth login') words='--account --device --client -y --yes --reason --dry-run --json -h --help' ;;
     'vodtender auth import') words='--account --vod -y --yes --reason --dry-run --json -h --help' ;;
@@ -116,6 +117,9 @@ __vodtender_value() {
     'vodtender chat record --channel') words= ;;
     'vodtender backup prune --reason') words= ;;
     'vodtender backup keep --reason') words= ;;
+    'vodtender restore --at') words= ;;
+    'vodtender restore --confirm') words= ;;
+    'vodtender restore --reason') words= ;;
     'vodtender auth login --account') words= ;;
     'vodtender auth login --client') files=1 ;;
     'vodtender auth login --reason') words= ;;

@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.s3",
     "tests.pgbouncer",
     "tests.cli.commands",
+    "tests.restoring",
 ]

@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "prune": "Remove local files that YouTube has processed.",
     "chat": "Record chat, see how that stands, and export it.",
     "backup": "Dump the database, and look after the dumps.",
+    "restore": "Restore the database from a backup, or prove that it could be.",
     "auth": "Log in to YouTube and Twitch, and see who is.",
     "vacuum": "Clear dead rows out of the tables, or build indexes anew.",
     "db": "Look at the database server, and put it right.",

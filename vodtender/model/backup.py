@@ -47,7 +47,8 @@ class Manifest:
     """What is known of a dump since it was made.
 
     `rows` are counted in the very snapshot that the dump shows, by table, `schema.table` where
-    it is not `public`. `kept`: an operator wants it kept whatever its age. `seconds`: how long
+    it is not `public`. `kept`: an operator wants it kept whatever its age. `before_restore`:
+    it shows what a restore has replaced, and so is never what `latest` means. `seconds`: how long
     it took. `server_version` as libpq has it, such as 180006.
     """
 
@@ -65,6 +66,7 @@ class Manifest:
     host: str
     seconds: float
     kept: bool = False
+    before_restore: bool = False
 
     def to_json(self) -> str:
         """As it lies beside the dump."""
@@ -100,6 +102,7 @@ class Manifest:
             and all(isinstance(number, int) for number in numbers)
             and re.fullmatch(r"[0-9a-f]{64}", self.sha256)
             and isinstance(self.kept, bool)
+            and isinstance(self.before_restore, bool)
         ):
             raise ValueError("not a manifest: a value in it is of the wrong form")
 

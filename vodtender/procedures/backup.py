@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,6 +148,18 @@ def back_up(
         raise
 
 
+def safety_copy(
+    database: Database, settings: Settings, *, actor: str, tell: Tell = _silent
+) -> Manifest:
+    """A backup of what a restore is about to replace: here only, nothing old goes for it, and it
+    is never what `latest` means. Raises what `back_up` does."""
+    shelf = LocalShelf(settings.backup_directory)
+    with shelf.locked():
+        shelf.sweep()
+        making = _Making(database, settings, actor, tell, _never)
+        return making.dumped(shelf, before_restore=True)
+
+
 @dataclass(slots=True)
 class _Making:
     database: Database
@@ -162,7 +174,7 @@ class _Making:
 
     def make(self, found: Shelves) -> None:
         """A good backup wherever it is wanted, and a record of it."""
-        self._manifest = self._dumped(found.local)
+        self._manifest = self.dumped(found.local)
         if found.s3 is not None:
             self._s3_url = self._copied(found.local, found.s3, self._manifest)
         self._record(problem=None)
@@ -179,7 +191,8 @@ class _Making:
             with suppress(VodtenderError):
                 self._record(problem=_told(error))
 
-    def _dumped(self, shelf: LocalShelf) -> Manifest:
+    def dumped(self, shelf: LocalShelf, *, before_restore: bool = False) -> Manifest:
+        """A good backup on the disk."""
         dsn = self.settings.direct_dsn or self.database.dsn
         with connect(dsn) as connection, database_translated():
             _refuse_pooler(connection)
@@ -188,6 +201,7 @@ class _Making:
             tools = tools_for(self.settings, dsn, snapshot.server_version)
             name = _free_name(shelf, snapshot.taken_at)
             manifest = self._written(shelf, name, connection, snapshot, (tools, dsn))
+            manifest = replace(manifest, before_restore=before_restore)
         # The snapshot, which holds back vacuum, is no longer needed.
         try:
             with translated(shelf.directory):
@@ -409,7 +423,11 @@ def _at_hand(
 def _named(entries: list[Entry], name: str) -> Entry | None:
     """The one of that name; `latest` is the newest good one."""
     if name == LATEST:
-        good = [one for one in entries if one.problem is None and one.manifest is not None]
+        good = [
+            one
+            for one in entries
+            if one.problem is None and one.manifest is not None and not one.manifest.before_restore
+        ]
         return max(good, key=lambda one: one.manifest.made_at, default=None)  # type: ignore[union-attr]
     return next((one for one in entries if one.name == name), None)
 

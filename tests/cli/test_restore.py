@@ -1,0 +1,132 @@
+"""`vodtender restore`, as it is typed, and its drill."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from tests.restoring import Place
+from tests.s3 import S3
+
+
+def test_off_a_terminal_it_takes_yes_or_the_databases_name(place: Place) -> None:
+    made = place.back_up()
+    refused = place.type_in("restore", "latest")
+    assert refused.status == 6
+    assert "--replace" in refused.err
+    refused = place.type_in("restore", "latest", "--replace")
+    assert refused.status == 6
+    assert f"--confirm {place.name}" in refused.err
+    assert place.type_in("restore", "latest", "--replace", "--confirm", "other").status == 6
+    place.add(4)
+    ran = place.type_in("restore", "latest", "--replace", "--confirm", place.name)
+    assert ran.status == 0, ran.err
+    assert place.vods() == [1, 2, 3]
+    assert f"The database {place.name} is {place.backups / made.name}: 3 VODs" in ran.out
+    assert "VODs found since, and found again at Twitch if it still has them: 4" in ran.out
+    assert "DROP DATABASE" in ran.out
+    assert (
+        place.type_in("restore", made.name, "--replace", "--yes", "--json").document["rows"]["vods"]
+        == 3
+    )
+
+
+@pytest.mark.parametrize(("typed", "status"), [("NAME", 0), ("y", 6), ("", 6)])
+def test_on_a_terminal_the_name_must_be_typed_whatever_yes_says(
+    place: Place, typed: str, status: int
+) -> None:
+    place.back_up()
+    place.add(4)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "vodtender", "restore", "latest", "--replace", "--yes"],
+        env={**place.environ, "TERM": "dumb"},
+        cwd=place.directory,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # how a terminal ends
+            while chunk := os.read(ours, 4096):
+                said += chunk
+                if b"to go on" in said and typed is not None:
+                    os.write(ours, typed.replace("NAME", place.name).encode() + b"\n")
+                    said = b""
+    os.close(ours)
+    assert process.returncode == status
+    assert place.vods() == ([1, 2, 3] if status == 0 else [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ((), 2, "vodtender restore latest"),
+        (("latest", "--test", "--replace"), 2, "--test"),
+        (("--at", "2025-10-20 12:00:00"), 6, "pgBackRest"),
+        (("vod_20200101_000000.dump.zst",), 7, "vodtender backup list"),
+        (("s3:/no",), 7, "vodtender backup list"),
+        (("s3://",), 2, "s3://bucket"),
+    ],
+)
+def test_what_cannot_be_says_so_and_exits_as_documented(
+    place: Place, arguments: tuple[str, ...], status: int, says: str
+) -> None:
+    ran = place.type_in("restore", *arguments)
+    assert (ran.status, ran.out) == (status, "")
+    assert says in ran.err
+
+
+def test_a_drill_restores_checks_drops_and_is_recorded(place: Place) -> None:
+    made = place.back_up()
+    ran = place.type_in("restore", "--test")
+    assert ran.status == 0, ran.err
+    assert "can be restored: 3 VODs" in ran.out
+    assert "ok: every row can be read" in ran.out
+    assert place.databases() == [place.name]
+    assert _drills(place) == [(made.name, None)]
+
+
+def test_a_drill_takes_the_copy_in_s3_where_there_is_to_be_one(place: Place, s3: S3) -> None:
+    url = f"s3://{s3.bucket}/database/"
+    environ = {**s3.environ, "BACKUP_S3_URL": url}
+    place.type_in("backup", **environ)
+    ran = place.type_in("restore", "--test", "--json", **environ)
+    assert ran.status == 0, ran.err
+    assert ran.document["backup"].startswith(url)
+    s3.store.delete(s3.at(ran.document["backup"].removeprefix(f"s3://{s3.bucket}/")))
+    assert place.type_in("restore", "--test", **environ).status == 7
+
+
+@pytest.mark.parametrize("how", ["damaged", "too slow", "no VODs", "none"])
+def test_a_drill_that_fails_says_why_exits_with_an_error_and_is_recorded(
+    place: Place, how: str
+) -> None:
+    environ = {"RESTORE_RTO": "1ms"} if how == "too slow" else {}
+    if how == "no VODs":
+        place.do("DELETE FROM vods")
+    if how != "none":
+        path = place.backups / place.back_up().name
+        if how == "damaged":
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
+    ran = place.type_in("restore", "--test", **environ)
+    assert ran.status == (7 if how == "none" else 1)
+    says = {"damaged": "digest", "too slow": "RESTORE_RTO allows", "none": "no good backup"}
+    assert says.get(how, how) in ran.err
+    assert place.databases() == [place.name]
+    ((_, problem),) = _drills(place)
+    assert problem is not None
+    assert says.get(how, how) in problem
+
+
+def _drills(place: Place) -> list[tuple[str | None, str | None]]:
+    with place.connect() as connection:
+        return connection.execute("SELECT name, problem FROM restore_drills").fetchall()

@@ -1,0 +1,470 @@
+"""Restoring: backups of every form, and what must never happen on the way."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.restoring import Place
+from tests.rows import add_worker
+from tests.s3 import S3, Fault
+from vodtender.clients import pg_tools, zstd
+from vodtender.clients.dump import DamagedBackupError
+from vodtender.errors import Locked, NotFound, Refused, Transient, VodtenderError
+from vodtender.procedures.scratch import open_server
+from vodtender.store.database import Database
+
+PERSON = "a backup's text: \\. \\restrict äöü\nand a second line"
+
+
+# --- what is read ---------------------------------------------------------------------------
+
+
+def test_a_backup_takes_the_place_of_what_is_there_which_is_kept(place: Place) -> None:
+    made = place.back_up()
+    place.add(4)
+    place.do("DELETE FROM vods WHERE twitch_vod_id = '1'")
+    done = place.restore(replace=True)
+    assert place.vods() == [1, 2, 3]
+    assert (done.source.name, done.rows["vods"]) == (made.name, 3)
+    assert done.aside is not None
+    assert place.databases() == [place.name, done.aside]
+    assert place.vods(done.aside) == [2, 3, 4]
+    assert done.loss is not None
+    assert done.loss.vods is not None
+    assert (done.loss.vods.unknown, done.loss.vods.returned) == (("4",), ("1",))
+    assert [present.rows is not None for present in place.asked_of] == [True]
+
+
+def test_what_was_there_is_dumped_before_and_latest_does_not_mean_that_dump(place: Place) -> None:
+    made = place.back_up()
+    place.add(4)
+    done = place.restore(replace=True)
+    assert done.safety is not None
+    assert place.restore(replace=True).source.name == made.name
+    place.restore(done.safety, replace=True)
+    assert place.vods() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("form", ["name", "file", "latest", "elsewhere"])
+def test_a_backup_is_found_by_its_name_as_a_file_and_as_the_latest(
+    place: Place, tmp_path: Path, form: str
+) -> None:
+    made = place.back_up()
+    path = place.backups / made.name
+    elsewhere = tmp_path / "renamed"
+    elsewhere.write_bytes(path.read_bytes())
+    wanted = {"name": made.name, "file": str(path), "elsewhere": str(elsewhere)}.get(form, form)
+    place.do("DELETE FROM vods")
+    assert place.restore(wanted).rows["vods"] == 3
+    assert place.vods() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_plain_dump_of_the_old_script_is_restored(place: Place, packed: bool) -> None:
+    place.do("UPDATE vods SET title = %s", PERSON)
+    path = place.plain_dump()
+    if not packed:
+        path = path.with_suffix("")
+        path.write_bytes(gzip.decompress(path.with_suffix(".sql.gz").read_bytes()))
+    place.do("DELETE FROM vods")
+    place.restore(str(path))
+    assert place.vods() == [1, 2, 3]
+    with place.connect() as connection:
+        assert connection.execute("SELECT DISTINCT title FROM vods").fetchall() == [(PERSON,)]
+
+
+def test_a_dump_from_before_psql_had_restrict_is_restored(place: Place) -> None:
+    path = place.plain_dump()
+    text = gzip.decompress(path.read_bytes())
+    assert b"\n\\restrict" in text
+    lines = [line for line in text.split(b"\n") if b"restrict" not in line]
+    path.write_bytes(gzip.compress(b"\n".join(lines)))
+    place.do("DELETE FROM vods")
+    place.restore(path.name)
+    assert place.vods() == [1, 2, 3]
+
+
+def test_a_database_that_is_empty_needs_no_replace_and_leaves_nothing(place: Place) -> None:
+    place.back_up()
+    place.do("DELETE FROM vods")
+    done = place.restore()
+    assert (done.aside, done.safety, place.asked_of) == (None, None, [])
+    assert place.databases() == [place.name]
+
+
+def test_a_database_that_is_gone_is_made_anew(place: Place) -> None:
+    place.back_up()
+    with psycopg.connect(place.admin_dsn, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(place.name))
+        )
+    assert place.restore().aside is None
+    assert place.vods() == [1, 2, 3]
+
+
+def test_a_backup_in_s3_is_restored_by_name_and_by_address(place: Place, s3: S3) -> None:
+    where = {"backup_s3_url": s3.at("database/"), **_keys(s3)}
+    made = place.back_up(**where)
+    for path in place.backups.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    settings = place.settings(**where)
+    for wanted in ("latest", made.name, f"s3://{s3.bucket}/database/{made.name}"):
+        place.do("DELETE FROM vods")
+        done = place.restore(wanted, settings=settings, replace=True)
+        assert done.source.where == f"s3://{s3.bucket}/database/{made.name}"
+        assert place.vods() == [1, 2, 3]
+
+
+def test_the_restored_database_knows_no_daemon_and_asks_youtube_first(place: Place) -> None:
+    database = Database(lambda: place.dsn)
+    add_worker(database, "dead-since")
+    database.close()
+    place.back_up()
+    place.do("DELETE FROM vods; DELETE FROM workers")
+    place.restore()
+    with place.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM workers").fetchall() == [(0,)]
+        assert connection.execute("SELECT bool_and(recheck) FROM vods").fetchall() == [(True,)]
+        assert connection.execute("SELECT action, actor FROM audit").fetchall() == [
+            ("restore", "test")
+        ]
+
+
+def test_settings_and_rights_of_the_old_database_stay(place: Place) -> None:
+    place.back_up()
+    name = sql.Identifier(place.name)
+    with psycopg.connect(place.admin_dsn, autocommit=True) as connection:
+        for statement in (
+            "ALTER DATABASE {} SET work_mem TO '7MB'",
+            "REVOKE ALL ON DATABASE {} FROM PUBLIC",
+        ):
+            connection.execute(sql.SQL(statement).format(name))
+    place.restore(replace=True)
+    with place.connect() as connection:
+        assert connection.execute("SHOW work_mem").fetchall() == [("7MB",)]
+        row = connection.execute(
+            "SELECT has_database_privilege('public', current_database(), 'CONNECT')"
+        ).fetchall()
+        assert row == [(False,)]
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+
+def test_a_database_that_is_not_empty_stays_without_replace(place: Place) -> None:
+    place.back_up()
+    with pytest.raises(Refused) as refusal:
+        place.restore()
+    assert refusal.value.code == "not_empty"
+    assert "--replace" in refusal.value.hint
+    _nothing_happened(place)
+
+
+def test_while_a_daemon_is_alive_nothing_is_restored(place: Place) -> None:
+    place.back_up()
+    database = Database(lambda: place.dsn)
+    add_worker(database, "worker-7")
+    with pytest.raises(Refused, match="worker-7") as refusal:
+        place.restore(replace=True)
+    assert refusal.value.code == "daemon_alive"
+    _nothing_happened(place)
+    database.close()
+
+
+def test_a_wait_ends_with_the_last_daemon(place: Place) -> None:
+    place.back_up()
+    database = Database(lambda: place.dsn)
+    add_worker(database, "worker-7")
+    database.close()
+
+    def gone(text: str) -> None:
+        place.notes.append(text)
+        place.do("DELETE FROM workers")
+
+    place.restore(replace=True, wait=True, note=gone)
+    assert place.notes[0] == "waiting for worker-7 to end"
+
+
+def test_a_daemon_that_comes_meanwhile_keeps_its_database(place: Place) -> None:
+    place.back_up()
+
+    def comes(phase: str, _done: int, _total: int) -> None:
+        if phase == "bringing up to date":
+            place.do(
+                "INSERT INTO workers (worker_id, host, pid, version, directory_id, directory)"
+                " VALUES ('late', 'h', 1, '1', 'd', '/d') ON CONFLICT DO NOTHING"
+            )
+
+    with pytest.raises(Refused, match="late"):
+        place.restore(replace=True, tell=comes)
+    _nothing_happened(place)
+
+
+def test_what_is_not_confirmed_is_not_done(place: Place) -> None:
+    place.back_up()
+
+    def no(*_: object) -> None:
+        raise Refused("no")
+
+    with pytest.raises(Refused, match="no"):
+        place.restore(replace=True, confirm=no)
+    _nothing_happened(place)
+
+
+def _broken(place: Place, how: str) -> Path:
+    made = place.back_up()
+    path = place.backups / made.name
+    data = path.read_bytes()
+    other = place.directory / path.name
+    if how == "truncated":
+        other.write_bytes(data[: len(data) // 2])
+    elif how == "flipped":
+        at = len(data) // 2
+        other.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+    elif how == "empty":
+        other.write_bytes(b"")
+    elif how == "empty inside":
+        packer = zstd.compressor()
+        other.write_bytes(packer.compress(b"") + packer.flush())
+    elif how == "text":
+        other.write_bytes(gzip.compress(b"pg_dump: error: connection failed\n"))
+    elif how == "empty gzip":
+        other.write_bytes(gzip.compress(b""))
+    elif how == "no rows":  # what a cut at a row's end looks like
+        plain = gzip.decompress(place.plain_dump().read_bytes())
+        other.write_bytes(gzip.compress(plain[: plain.index(b"COPY public.vods")]))
+    elif how == "half gzip":
+        plain_packed = place.plain_dump().read_bytes()
+        other.write_bytes(plain_packed[: len(plain_packed) // 2])
+    elif how == "flipped gzip":
+        flipped = bytearray(place.plain_dump().read_bytes())
+        flipped[len(flipped) // 2] ^= 4
+        other.write_bytes(flipped)
+    return other
+
+
+@pytest.mark.parametrize("beside_its_manifest", [True, False])
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("truncated", "flipped", "empty", "empty inside", "text", "empty gzip"),
+        *("no rows", "half gzip", "flipped gzip"),
+    ],
+)
+def test_a_broken_backup_changes_nothing(place: Place, how: str, beside_its_manifest: bool) -> None:
+    path = _broken(place, how)
+    if beside_its_manifest:
+        os.replace(path, place.backups / path.name)
+        path = place.backups / path.name
+    with pytest.raises(DamagedBackupError):
+        place.restore(str(path), replace=True)
+    _nothing_happened(place)
+
+
+def test_a_backup_that_holds_other_rows_than_its_manifest_says_changes_nothing(
+    place: Place,
+) -> None:
+    made = place.back_up()
+    manifest = place.backups / "manifests" / f"{made.name}.json"
+    manifest.write_text(manifest.read_text().replace('"vods": 3', '"vods": 4'))
+    with pytest.raises(DamagedBackupError, match="vods: 4 and now 3"):
+        place.restore(replace=True)
+    _nothing_happened(place)
+
+
+_GO_SCHEMA = """
+    CREATE TABLE vods (id serial PRIMARY KEY, twitch_vod_id text UNIQUE, title text,
+        downloaded_path text, youtube_url text, processed boolean DEFAULT false);
+    CREATE TABLE chat_messages (id serial, vod_id text);
+    CREATE TABLE kv (key text PRIMARY KEY, value text);
+"""
+
+
+@pytest.mark.parametrize(
+    ("statements", "refused_as"),
+    [
+        (_GO_SCHEMA, ("go_backup", "the Go system")),
+        ("CREATE TABLE shop (id int)", ("foreign_backup", "shop")),
+        ("SELECT", ("foreign_backup", "none at all")),
+    ],
+)
+@pytest.mark.parametrize("form", ["plain", "custom"])
+def test_another_programs_dump_is_refused_by_name(
+    place: Place, empty_database_dsn: str, form: str, statements: str, refused_as: tuple[str, str]
+) -> None:
+    code, says = refused_as
+    with psycopg.connect(empty_database_dsn, autocommit=True) as connection:
+        connection.execute(statements.encode())
+    path = place.directory / "vod_20251020_020000.dump"
+    tools = pg_tools.embedded()
+    pg_tools.run(tools, "pg_dump", [f"--format={form}", f"--file={path}"], dsn=empty_database_dsn)
+    with pytest.raises(Refused, match=says) as refusal:
+        place.restore(str(path), replace=True)
+    assert refusal.value.code == code
+    _nothing_happened(place)
+
+
+def test_a_dump_that_would_start_programs_is_refused(place: Place) -> None:
+    path = place.plain_dump()
+    text = gzip.decompress(path.read_bytes())
+    witness = place.directory / "witness"
+    path.write_bytes(
+        gzip.compress(text.replace(b"\nCOPY", b"\n\\! touch %s\nCOPY" % bytes(witness), 1))
+    )
+    with pytest.raises(Refused) as refusal:
+        place.restore(str(path), replace=True)
+    assert refusal.value.code == "foreign_backup"
+    assert not witness.exists()
+    _nothing_happened(place)
+
+
+@pytest.mark.parametrize("wanted", ["latest", "vod_20200101_000000.dump.zst", "/no/such"])
+def test_a_backup_that_is_nowhere_is_not_found(place: Place, wanted: str) -> None:
+    with pytest.raises(NotFound):
+        place.restore(wanted, replace=True)
+    _nothing_happened(place)
+
+
+def test_trouble_with_s3_is_no_reason_to_take_another_backup(place: Place, s3: S3) -> None:
+    where = {"backup_s3_url": s3.at("database/"), **_keys(s3)}
+    made = place.back_up(**where)
+    settings = place.settings(**where)
+    s3.faults(Fault(operation="List", code="AccessDenied", status=403))
+    with pytest.raises(VodtenderError) as error:
+        place.restore(settings=settings, replace=True)
+    assert error.value.exit == 4
+    s3.faults(Fault(operation="GetObject", key=f"/{made.name}", flip=True))
+    address = f"s3://{s3.bucket}/database/{made.name}"
+    with pytest.raises((DamagedBackupError, Transient)):
+        place.restore(address, settings=settings, replace=True)
+    _nothing_happened(place)
+
+
+def test_without_the_privilege_the_error_names_it(place: Place) -> None:
+    place.back_up()
+    with pytest.raises(Refused, match="CREATEDB") as refusal:
+        place.restore(replace=True, settings=place.settings(db_admin_dsn=None))
+    assert refusal.value.code == "no_privilege"
+    assert "DB_ADMIN_DSN" in refusal.value.hint
+    _nothing_happened(place)
+
+
+def test_a_role_that_may_create_databases_needs_no_administrator(place: Place) -> None:
+    place.back_up()
+    with psycopg.connect(place.admin_dsn, autocommit=True) as connection:
+        connection.execute("ALTER ROLE vod CREATEDB")
+        try:
+            place.restore(replace=True, settings=place.settings(db_admin_dsn=None))
+        finally:
+            connection.execute("ALTER ROLE vod NOCREATEDB")
+    assert place.vods() == [1, 2, 3]
+
+
+def test_one_restore_at_a_time(place: Place) -> None:
+    place.back_up()
+    with open_server(place.settings()), pytest.raises(Locked):
+        place.restore(replace=True)
+    _nothing_happened(place)
+
+
+def test_a_dry_run_checks_and_changes_nothing(place: Place) -> None:
+    place.back_up()
+    assert place.restore(replace=True, dry_run=True).seconds is None
+    with pytest.raises(Refused, match="not empty"):
+        place.restore(dry_run=True)
+    _nothing_happened(place)
+
+
+# --- damage and death -------------------------------------------------------------------------
+
+
+def test_a_database_that_cannot_be_dumped_is_kept_as_it_is(place: Place) -> None:
+    place.back_up()
+    place.add(4)
+    with place.connect() as connection:
+        connection.execute("DROP TABLE schema_migrations")
+        connection.execute("DROP TABLE kv CASCADE")
+    done = place.restore(replace=True)
+    assert done.safety is None
+    assert done.no_safety
+    assert any("cannot be dumped" in text for text in place.notes)
+    assert done.aside is not None
+    assert place.vods(done.aside) == [1, 2, 3, 4]
+    assert place.vods() == [1, 2, 3]
+
+
+def test_killed_at_any_moment_one_of_the_two_is_there_whole(place: Place) -> None:
+    made = place.back_up()
+    place.add(4)
+    random, seen = Random(7), set()
+    longest = 0.0
+    for number in range(7):
+        began = time.monotonic()
+        with subprocess.Popen(
+            [sys.executable, "-m", "vodtender", "restore", made.name, "--replace", "--yes"],
+            env=place.environ,
+            cwd=place.directory,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+        ) as process:
+            if number == 0:
+                process.wait(60)
+                longest = time.monotonic() - began
+            else:
+                with _ended_within(process, random.uniform(0.3, 1.0) * longest):
+                    process.send_signal(signal.SIGKILL)
+        whole = place.vods()
+        assert whole in ([1, 2, 3], [1, 2, 3, 4])
+        seen.add(len(whole))
+        if whole == [1, 2, 3]:
+            place.add(4)
+    place.restore(made.name, replace=True)
+    assert place.vods() == [1, 2, 3]
+    assert not [name for name in place.databases() if "scratch" in name]
+    kept = [name for name in place.databases() if name != place.name]
+    assert all(place.vods(name) == [1, 2, 3, 4] for name in kept)
+    assert 3 in seen
+
+
+# --- small things -----------------------------------------------------------------------------
+
+
+class _ended_within:  # noqa: N801 - reads as a sentence
+    """Enters the block when a process has not ended in that time; skips nothing: a signal to
+    one that has ended does nothing."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self._process, self._seconds = process, seconds
+
+    def __enter__(self) -> None:
+        try:
+            self._process.wait(self._seconds)
+        except subprocess.TimeoutExpired:
+            return
+
+    def __exit__(self, *_: object) -> None:
+        self._process.wait(60)
+
+
+def _keys(s3: S3) -> dict[str, object]:
+    known = s3.settings()
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_region", "aws_endpoint_url")
+    return {name: getattr(known, name) for name in names}
+
+
+def _nothing_happened(place: Place) -> None:
+    assert place.vods() == [1, 2, 3]
+    assert place.databases() == [place.name]

@@ -1,0 +1,232 @@
+"""`vodtender restore`: a backup back into the database, and the drill that proves it works."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vodtender.cli.confirm import confirm_by_name
+from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
+from vodtender.cli.output import duration, moment, note, write_json, write_line
+from vodtender.cli.transfer_bar import TransferBar
+from vodtender.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vodtender.procedures.backup_source import Source
+    from vodtender.procedures.drill import Drilled
+    from vodtender.procedures.restore import Present, Restored
+
+app = typer.Typer(rich_markup_mode=None)
+_LISTED = 10
+
+
+@app.command()
+def restore(
+    ctx: typer.Context,
+    backup: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BACKUP",
+            help="A name as in backup list, latest, a file, or an s3:// address.",
+        ),
+    ] = None,
+    *,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Also where the database is not empty; it is kept aside."),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until no daemon is alive any more.")
+    ] = False,
+    test: Annotated[
+        bool,
+        typer.Option("--test", help="Restore into a scratch database, check it, and drop it."),
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Refused: names the tool for a point in time."),
+    ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The database's name, instead of typing it."),
+    ] = None,
+    yes: Yes = False,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore the database from a backup, or prove with --test that it could be.
+
+    The backup is checked, restored into a database of its own and counted; then the two change
+    names at once, so that whatever happens one of them is there, whole. What was there is dumped,
+    and kept under another name. Old vod_*.sql.gz dumps are read, too.
+
+    No daemon may be alive: vodtender drain --all --wait.
+    """
+    if at is not None:
+        raise _no_point_in_time()
+    if test:
+        if replace or wait or dry_run or confirm is not None:
+            raise UsageError("--test changes nothing and takes none of the other options.")
+        _test(ctx.obj, backup or "latest", as_json=as_json)
+        return
+    if backup is None:
+        raise UsageError(
+            "Which backup?", hint="vodtender restore latest; or: vodtender backup list"
+        )
+    from vodtender.procedures import restore as procedure
+    from vodtender.procedures.actor import operator
+
+    context: Context = ctx.obj
+    with TransferBar(shown=not as_json) as bar:
+        asked = procedure.Asked(
+            replace=replace,
+            wait=wait,
+            dry_run=dry_run,
+            actor=operator(),
+            reason=reason,
+            confirm=_asking(bar, yes=yes, given=confirm),
+            note=note,
+            tell=bar.tell,
+        )
+        done = procedure.restore(context.settings(), backup, asked)
+    if as_json:
+        write_json(_document(done))
+    else:
+        _write(done)
+
+
+def _asking(bar: TransferBar, *, yes: bool, given: str | None) -> Callable[[Present, Source], None]:
+    def ask(present: Present, source: Source) -> None:
+        now = datetime.now(UTC)
+        made = "of unknown age" if source.made_at is None else f"of {moment(source.made_at, now)}"
+        holds = "cannot be read"
+        if present.rows is not None:
+            holds = f"holds {present.rows.get('vods', 0)} VODs"
+        with bar.hidden():
+            confirm_by_name(
+                f"The database {present.name}, which {holds}, is replaced by {source.where}"
+                f" {made}.",
+                present.name,
+                yes=yes,
+                given=given,
+            )
+
+    return ask
+
+
+def _no_point_in_time() -> Refused:
+    return Refused(
+        "vodtender restores backups, and cannot bring a database to a moment between two of them.",
+        hint="a server of your own: pgBackRest or Barman, set up before (WAL archiving), then"
+        " pgbackrest restore --type=time --target=TIME\n"
+        "a hosted one: its provider's point-in-time recovery\n"
+        "the last backup before a moment: vodtender backup list",
+        code="no_point_in_time",
+    )
+
+
+# --- a restore -----------------------------------------------------------------------------
+
+
+def _document(done: Restored) -> dict[str, Any]:
+    loss = done.loss
+    vods = None if loss is None else loss.vods
+    return {
+        "dry_run": done.seconds is None,
+        "backup": done.source.where,
+        "made_at": done.source.made_at,
+        "database": done.database,
+        "rows": done.rows,
+        "kept_as": done.aside,
+        "safety_backup": done.safety,
+        "safety_problem": done.no_safety or None,
+        "missing_rows": {
+            name: {"before": was, "now": now}
+            for name, (was, now) in ({} if loss is None else loss.rows).items()
+        },
+        "missing_vods": [] if vods is None else vods.unknown,
+        "published_since": [] if vods is None else vods.published,
+        "took_seconds": done.seconds,
+    }
+
+
+def _write(done: Restored) -> None:
+    now = datetime.now(UTC)
+    if done.seconds is None:
+        write_line(f"would restore {done.source.where} into the database {done.database}")
+        write_line("Nothing was changed (--dry-run).")
+        return
+    rows = sum(done.rows.values())
+    compared = "as many as when it was made" if done.source.manifest else "no manifest to compare"
+    write_line(
+        f"The database {done.database} is {done.source.where}: {done.rows.get('vods', 0)} VODs,"
+        f" {rows} rows ({compared}), in {duration(done.seconds)}."
+    )
+    if done.source.made_at is not None:
+        write_line(f"It shows {moment(done.source.made_at, now)}; what came after is missing.")
+    _write_loss(done)
+    if done.safety is not None:
+        write_line(f"Before that it was dumped: vodtender restore {done.safety} --replace")
+    if done.aside is not None:
+        write_line(f"What was there is kept as the database {done.aside}. When it is not needed:")
+        write_line(f'    DROP DATABASE "{done.aside}"')
+    write_line("Now start the daemon, and: vodtender reprocess --since 24h")
+
+
+def _write_loss(done: Restored) -> None:
+    loss = done.loss
+    if loss is None:
+        return
+    for name, (was, now) in loss.rows.items():
+        write_line(f"    {name}: {was} rows before, {now} now")
+    if loss.vods is None:
+        write_line("    which VODs are missing cannot be told: the old database is not readable")
+        return
+    for what, numbers in (
+        ("found since, and found again at Twitch if it still has them", loss.vods.unknown),
+        ("published since, and found again on YouTube", loss.vods.published),
+        ("removed since, and back", loss.vods.returned),
+    ):
+        if numbers:
+            more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
+            write_line(f"    VODs {what}: {', '.join(numbers[:_LISTED])}{more}")
+
+
+# --- a drill -------------------------------------------------------------------------------
+
+
+def _test(context: Context, backup: str, *, as_json: bool) -> None:
+    from vodtender.procedures.drill import drill
+
+    settings = context.settings()
+    with context.database() as database, TransferBar(shown=not as_json) as bar:
+        done = drill(settings, backup, database=database, tell=bar.tell)
+    if as_json:
+        write_json(_drill_document(done))
+        return
+    rows = sum(done.rows.values())
+    write_line(
+        f"{done.where} can be restored: {done.rows['vods']} VODs, {rows} rows, in"
+        f" {duration(done.seconds)} (RESTORE_RTO {duration(done.rto_seconds)})"
+    )
+    for check in done.checks:
+        write_line(f"    ok: {check}")
+    for skipped in done.skipped:
+        write_line(f"    not checked: {skipped}")
+
+
+def _drill_document(done: Drilled) -> dict[str, Any]:
+    return {
+        "good": True,
+        "backup": done.where,
+        "rows": done.rows,
+        "took_seconds": done.seconds,
+        "rto_seconds": done.rto_seconds,
+        "checks": done.checks,
+        "not_checked": done.skipped,
+    }

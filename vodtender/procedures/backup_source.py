@@ -1,0 +1,154 @@
+"""Finds the backup that somebody names, and brings a file of it to hand."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vodtender.clients.dump import DamagedBackupError
+from vodtender.config.settings import Settings
+from vodtender.errors import NotFound, UsageError
+from vodtender.model.backup import MANIFESTS, Manifest, manifest_name
+from vodtender.model.s3_location import S3Location
+from vodtender.pipeline.backup_shelf import Entry, judged
+from vodtender.procedures.backup import LATEST, Tell, no_such, shelves
+
+if TYPE_CHECKING:
+    from vodtender.clients.s3 import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A backup at hand. `where` is what people know it by; `manifest` is None where there is
+    none, so that only a restore can tell whether it is whole."""
+
+    name: str
+    where: str
+    path: Path
+    size_bytes: int
+    manifest: Manifest | None
+
+    @property
+    def made_at(self) -> datetime | None:
+        """The moment that it shows, if that is known."""
+        return None if self.manifest is None else self.manifest.made_at
+
+
+@contextmanager
+def at_hand(
+    settings: Settings, wanted: str, tell: Tell, *, from_s3: bool = False
+) -> Iterator[Source]:
+    """The backup of a name, `latest`, a file or an address in S3, for as long as the block
+    lasts. With `from_s3` a name is looked for in S3 only.
+
+    Raises:
+        NotFound: there is none (code `no_backup`).
+        DamagedBackupError: it is not what its manifest says, by its size.
+        Refused: it is in an archive class (code `archived`), and what else S3 answers.
+    """
+    if wanted.startswith("s3://"):
+        with _from_address(settings, wanted, tell) as source:
+            yield source
+    elif not from_s3 and _is_file(wanted):
+        yield _from_file(Path(wanted))
+    else:
+        with _from_shelves(settings, wanted, tell, from_s3=from_s3) as source:
+            yield source
+
+
+def _is_file(wanted: str) -> bool:
+    return wanted != LATEST and ("/" in wanted or Path(wanted).exists())
+
+
+def _from_file(path: Path) -> Source:
+    if not path.is_file():
+        raise NotFound(f"There is no file {path}.", hint="vodtender backup list", code="no_backup")
+    path = path.absolute()
+    beside = path.parent / MANIFESTS / manifest_name(path.name)
+    text = beside.read_bytes() if beside.is_file() else None
+    entry = judged(path.name, path.stat().st_size, text)
+    return _source(entry, path, str(path), has_manifest=text is not None)
+
+
+@contextmanager
+def _from_address(settings: Settings, wanted: str, tell: Tell) -> Iterator[Source]:
+    from vodtender.clients.s3 import open_store
+
+    try:
+        at = S3Location.parse(wanted)
+    except ValueError as error:
+        raise UsageError(f"{wanted!r}: {error}") from None
+    store = open_store(settings)
+    found = store.head(at)
+    if found is None:
+        raise NotFound(f"There is no {at}.", hint="vodtender backup list", code="no_backup")
+    prefix = at.key.removesuffix(at.name)
+    try:
+        text = store.get(S3Location(at.bucket, f"{prefix}{MANIFESTS}/{manifest_name(at.name)}"))
+    except NotFound:
+        text = None
+    entry = judged(at.name, found.size_bytes, text)
+    with _downloaded(store, at, entry, tell) as path:
+        yield _source(entry, path, str(at), has_manifest=text is not None)
+
+
+@contextmanager
+def _from_shelves(
+    settings: Settings, wanted: str, tell: Tell, *, from_s3: bool
+) -> Iterator[Source]:
+    found = shelves(settings)
+    here = [] if from_s3 else found.local.entries()
+    there = [] if found.s3 is None else found.s3.entries()
+    entry, is_here = _chosen(here, there, wanted)
+    if is_here:
+        path = found.local.path(entry.name)
+        yield _source(entry, path, str(path), has_manifest=entry.manifest is not None)
+        return
+    assert found.s3 is not None
+    at = found.s3.prefix / entry.name
+    with _downloaded(found.s3.store, at, entry, tell) as path:
+        yield _source(entry, path, str(at), has_manifest=entry.manifest is not None)
+
+
+def _chosen(here: list[Entry], there: list[Entry], wanted: str) -> tuple[Entry, bool]:
+    """A good one before one that is not, and of two good ones that which is here."""
+    every = [(entry, True) for entry in here] + [(entry, False) for entry in there]
+    if wanted == LATEST:
+        good = [
+            (entry.manifest.made_at, is_here, entry)
+            for entry, is_here in every
+            if entry.manifest is not None
+            and entry.problem is None
+            and not entry.manifest.before_restore
+        ]
+        if not good:
+            raise no_such(wanted)
+        _, is_here, entry = max(good, key=lambda one: one[:2])
+        return entry, is_here
+    named = [(entry, is_here) for entry, is_here in every if entry.name == wanted]
+    if not named:
+        raise no_such(wanted)
+    return next((one for one in named if one[0].problem is None), named[0])
+
+
+@contextmanager
+def _downloaded(store: Store, at: S3Location, entry: Entry, tell: Tell) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vodtender-restore-") as directory:
+        path = Path(directory) / entry.name
+        store.download(at, path, progress=lambda done: tell("downloading", done, entry.size_bytes))
+        yield path
+
+
+def _source(entry: Entry, path: Path, where: str, *, has_manifest: bool) -> Source:
+    """Raises DamagedBackupError for one that does not fit its manifest; one that has none must
+    speak for itself."""
+    if has_manifest and entry.problem is not None:
+        raise DamagedBackupError(
+            f"{where} is no good backup: {entry.problem}.", hint="vodtender backup list"
+        )
+    return Source(entry.name, where, path, entry.size_bytes, entry.manifest)

@@ -1,0 +1,199 @@
+"""A backup becomes a database beside the real one: made, filled, counted; gone again unless it
+takes the real one's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vodtender.clients import restoring
+from vodtender.clients.dump import DamagedBackupError
+from vodtender.clients.restoring import Contents
+from vodtender.config.settings import Settings
+from vodtender.errors import Refused, VodtenderError
+from vodtender.model.backup import row_differences
+from vodtender.procedures.backup import Tell
+from vodtender.procedures.backup_source import Source
+from vodtender.procedures.opening import open_embedded
+from vodtender.store import backups, databases, migrate, restored
+from vodtender.store.database import connect, translated
+
+if TYPE_CHECKING:
+    from vodtender.clients.pg_tools import Tools
+    from vodtender.store.database import Connection
+
+_OURS = frozenset({"vods", "vod_history", "schema_migrations"})
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server of the settings. `admin` is connected as somebody who may make databases, to
+    another than ours. `name` is that of ours, `dsn` leads to it as our role."""
+
+    name: str
+    dsn: str
+    admin_dsn: str
+    admin: Connection
+    tools_are_embedded: bool
+
+    @property
+    def scratch(self) -> str:
+        return databases.scratch_name(self.name)
+
+    def dsn_of(self, name: str) -> str:
+        """As our role to another database of it."""
+        return databases.with_name(self.dsn, name)
+
+    def tools(self, program: str) -> Tools:
+        """Raises Refused (`pg_tools_missing`)."""
+        from vodtender.clients import pg_tools
+
+        if self.tools_are_embedded:
+            return pg_tools.embedded()
+        return pg_tools.for_server(self.dsn, self.admin.info.server_version, program=program)
+
+
+@contextmanager
+def open_server(settings: Settings) -> Iterator[Server]:
+    """Opens it, with the lock that lets one restore or drill at a time through, and removes what
+    one that was killed has left.
+
+    Raises:
+        Refused: no role of the settings may make a database (code `no_privilege`).
+        Locked: another is under way (code `restore_running`).
+        DatabaseUnavailable: no connection.
+    """
+    with ExitStack() as stack:
+        embedded = open_embedded(settings, stack)
+        dsn = embedded.dsn if embedded is not None else settings.direct_dsn or ""
+        admin_dsn = embedded.admin_dsn if embedded is not None else settings.db_admin_dsn
+        if admin_dsn is None or databases.name_in(admin_dsn) == databases.name_in(dsn):
+            admin_dsn = databases.with_name(admin_dsn or dsn, "postgres")
+        admin = connect(admin_dsn, autocommit=True)
+        stack.callback(admin.close)
+        name = databases.name_in(dsn)
+        with translated():
+            databases.require_rights(admin, databases.role_in(dsn))
+            databases.lock(admin, name)
+            databases.drop(admin, databases.scratch_name(name))
+        yield Server(name, dsn, admin_dsn, admin, embedded is not None)
+
+
+def look_into(source: Source, server: Server, tell: Tell) -> Contents:
+    """Everything that can be told of a backup before a database is made for it.
+
+    Raises:
+        DamagedBackupError: its digest is another than in its manifest; it is cut off, empty or
+            no dump.
+        Refused: it is another program's (code `foreign_backup`); of the Go system
+            (`go_backup`); or a newer pg_restore is needed (`pg_tools_missing`).
+    """
+    if source.manifest is not None:
+        found = restoring.digest(
+            source.path, lambda done: tell("checking", done, source.size_bytes)
+        )
+        if found != source.manifest.sha256:
+            raise DamagedBackupError(
+                f"{source.where} is damaged: its digest is another than when it was made.",
+                hint="take another one: vodtender backup list",
+            )
+        _refuse_newer(source, server)
+    contents = restoring.inspect(source.path, server.tools("pg_restore"))
+    _refuse_foreign(source, contents)
+    return contents
+
+
+def _refuse_newer(source: Source, server: Server) -> None:
+    assert source.manifest is not None
+    made_by = source.manifest.server_version // 10000
+    here = server.admin.info.server_version // 10000
+    if made_by > here:
+        raise Refused(
+            f"{source.name} is of PostgreSQL {made_by}, and this server is {here}: only the same"
+            " version or a newer one can take it.",
+            hint=f"restore it on a PostgreSQL {made_by} or newer",
+            code="server_too_old",
+        )
+
+
+def _refuse_foreign(source: Source, contents: Contents) -> None:
+    if contents.tables >= _OURS:
+        return
+    if "vods" in contents.tables:
+        raise Refused(
+            f"{source.name} is a dump of the Go system vod-tender: its tables are called as ours"
+            " and are others. vodtender cannot take that one's database over.",
+            hint="give the VODs to vodtender by their numbers: vodtender add NUMBER…",
+            code="go_backup",
+        )
+    there = ", ".join(sorted(contents.tables)[:5]) or "none at all"
+    raise Refused(
+        f"{source.name} is no backup of vodtender's database. Its tables: {there}.",
+        hint="what there is: vodtender backup list",
+        code="foreign_backup",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A scratch database that holds all of a backup, at the current schema. `rows` are those of
+    the backup, before anything was brought up to date."""
+
+    dsn: str
+    rows: dict[str, int]
+
+
+@contextmanager
+def filled(source: Source, contents: Contents, server: Server, tell: Tell) -> Iterator[Filled]:
+    """The scratch database; it is dropped at the end if it still has its name.
+
+    Raises:
+        DamagedBackupError: it cannot be restored, or other rows came out than had gone in.
+        DatabaseUnavailable: the connection broke; the schema is a newer program's.
+    """
+    name = server.scratch
+    try:
+        with translated():
+            databases.create(
+                server.admin, name, owner=databases.role_in(server.dsn), like=server.name
+            )
+        dsn = server.dsn_of(name)
+        _load(source, contents, server, dsn, tell)
+        with connect(dsn, autocommit=True) as connection, translated():
+            restored.be_patient(connection)
+            rows = backups.row_counts(connection)
+            _compare(source, rows)
+            tell("bringing up to date", 0, 1)
+            migrate.migrate_connection(connection, migrate.migrations())
+            restored.analyze(connection)
+            tell("bringing up to date", 1, 1)
+        yield Filled(dsn, rows)
+    finally:
+        with suppress(VodtenderError), translated():
+            databases.drop(server.admin, name)
+
+
+def _load(source: Source, contents: Contents, server: Server, dsn: str, tell: Tell) -> None:
+    tell("restoring", 0, source.size_bytes)
+    program = "psql" if contents.kind is restoring.Kind.PLAIN else "pg_restore"
+    restoring.load(
+        source.path,
+        contents.kind,
+        server.tools(program),
+        dsn,
+        progress=lambda done: tell("restoring", done, source.size_bytes),
+    )
+
+
+def _compare(source: Source, rows: dict[str, int]) -> None:
+    if source.manifest is None:
+        return
+    differing = row_differences(source.manifest.rows, rows)
+    if differing:
+        told = ", ".join(f"{name}: {was} and now {now}" for name, (was, now) in differing.items())
+        raise DamagedBackupError(
+            f"{source.where} holds other rows than when it was made ({told}).",
+            hint="take another one: vodtender backup list",
+        )

@@ -1,0 +1,95 @@
+"""A database that comes from a backup: made fit for the present, and compared with the one whose
+place it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from vodtender.store.database import Connection
+
+_NOT_WORK = frozenset(
+    {
+        *("schema_migrations", "workers", "leases", "channels", "catalog_cursors"),
+        *("vod_counts", "backup_runs", "restore_drills", "audit"),
+    }
+)
+"""What a daemon or command leaves in a database in which nothing has happened yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vods:
+    """What became of VODs between a backup and now, by their Twitch numbers. `unknown`: found
+    since. `published`: brought to YouTube since. `returned`: removed since."""
+
+    unknown: tuple[str, ...]
+    published: tuple[str, ...]
+    returned: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One drill. `problem` None: the backup can be restored, and in time."""
+
+    began_at: datetime
+    ended_at: datetime
+    host: str
+    name: str | None
+    seconds: float
+    problem: str | None
+
+
+def is_empty(rows: dict[str, int]) -> bool:
+    """Whether a database with these row counts holds nothing that anybody would miss."""
+    return not any(count for table, count in rows.items() if table not in _NOT_WORK)
+
+
+def freshen(connection: Connection) -> None:
+    """Nobody works on what was in hand when the backup was made; and YouTube is asked before
+    anything is fetched that may have been brought there since."""
+    connection.execute("DELETE FROM workers")
+    connection.execute("DELETE FROM leases")
+    connection.execute("UPDATE vods SET lease_expires_at = now() WHERE worker_id IS NOT NULL")
+    connection.execute("UPDATE vods SET recheck = true WHERE stage IN ('queued', 'downloading')")
+
+
+def be_patient(connection: Connection) -> None:
+    """For the rest of this session, statements may take as long as they do."""
+    connection.execute("SELECT set_config('statement_timeout', '0', false)")
+
+
+def analyze(connection: Connection) -> None:
+    """What the planner knows of tables is not in a dump."""
+    connection.execute("ANALYZE")
+
+
+def vods_between(old: Connection, new: Connection) -> Vods | None:
+    """What the old database knows of VODs and the new one does not, and the other way round;
+    None when the old one is too damaged, or too old, to tell."""
+    query = "SELECT twitch_vod_id, stage = 'published' AS done FROM vods ORDER BY twitch_vod_id"
+    try:
+        was = {row["twitch_vod_id"]: row["done"] for row in old.execute(query)}
+    except psycopg.Error:
+        return None
+    now = {row["twitch_vod_id"]: row["done"] for row in new.execute(query)}
+    return Vods(
+        unknown=tuple(number for number in was if number not in now),
+        published=tuple(
+            number for number, done in was.items() if done and now.get(number) is False
+        ),
+        returned=tuple(number for number in now if number not in was),
+    )
+
+
+def record(connection: Connection, drill: Drill) -> None:
+    """Remembers a drill, for status, metrics and alerts."""
+    connection.execute(
+        "INSERT INTO restore_drills (began_at, ended_at, host, name, seconds, problem)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        (
+            *(drill.began_at, drill.ended_at, drill.host),
+            *(drill.name, drill.seconds, drill.problem),
+        ),
+    )
