@@ -167,7 +167,7 @@ def _still_fit(server: Server, settings: Settings, before: Present) -> None:
     if before.is_empty and not now.is_empty:
         raise Refused(
             f"Something was written to the database {now.name} meanwhile; it was not replaced.",
-            hint="vodtender restore … --replace",
+            hint="vodtender restore latest --replace",
             code="not_empty",
         )
 

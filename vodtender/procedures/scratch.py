@@ -125,7 +125,7 @@ def _refuse_foreign(source: Source, contents: Contents) -> None:
         raise Refused(
             f"{source.name} is a dump of the Go system vod-tender: its tables are called as ours"
             " and are others. vodtender cannot take that one's database over.",
-            hint="give the VODs to vodtender by their numbers: vodtender add NUMBER…",
+            hint="enter its VODs by their numbers: vodtender add ID",
             code="go_backup",
         )
     there = ", ".join(sorted(contents.tables)[:5]) or "none at all"
