@@ -71,16 +71,18 @@ def test_a_backup_is_restored_by_postgres_own_tools_with_the_rows_it_says(
     database: Database, here: Settings, new_database: NewDatabase
 ) -> None:
     """While others write: the rows are counted in the very moment that the dump shows."""
-    stop = threading.Event()
+    stop, begun = threading.Event(), threading.Event()
 
     def write() -> None:
         with psycopg.connect(database.dsn, autocommit=True) as connection:
             while not stop.is_set():
                 connection.execute("INSERT INTO kv VALUES ('c', gen_random_uuid()::text, 'v')")
+                begun.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        assert begun.wait(30)
         found = made(database, here)
     finally:
         stop.set()
