@@ -56,6 +56,14 @@ def test_what_was_there_is_dumped_before_and_latest_does_not_mean_that_dump(plac
     assert place.vods() == [1, 2, 3, 4]
 
 
+def test_which_backups_there_are_is_known_after_a_restore_too(place: Place) -> None:
+    made = [place.back_up().name, place.back_up().name]
+    place.restore(made[0], replace=True)
+    with place.connect() as connection:
+        found = connection.execute("SELECT name FROM backup_runs ORDER BY id").fetchall()
+    assert [row[0] for row in found] == made
+
+
 @pytest.mark.parametrize("form", ["name", "file", "latest", "elsewhere"])
 def test_a_backup_is_found_by_its_name_as_a_file_and_as_the_latest(
     place: Place, tmp_path: Path, form: str

@@ -104,7 +104,7 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
         safety, no_safety = _saved(present, server, settings, asked)
         with filled(source, contents, server, asked.tell) as fresh:
             _made_fit(fresh, source, asked)
-            loss = _compared(present, server, fresh)
+            loss = _compared_and_carried(present, server, fresh)
             _still_fit(server, settings, present)
             aside = _swapped(present, server)
     seconds = round(time.monotonic() - began, 3)
@@ -206,7 +206,7 @@ def _saved(
     return made.name, ""
 
 
-def _compared(present: Present, server: Server, fresh: Filled) -> Loss | None:
+def _compared_and_carried(present: Present, server: Server, fresh: Filled) -> Loss | None:
     if present.is_empty or present.rows is None:
         return None if present.is_empty else Loss(None, {})
     names = dict.fromkeys([*present.rows, *fresh.rows])
@@ -219,6 +219,7 @@ def _compared(present: Present, server: Server, fresh: Filled) -> Loss | None:
         connect(fresh.dsn, autocommit=True) as new,
     ):
         vods = restored.vods_between(old, new)
+        restored.carry_over(old, new)
     return Loss(vods, rows)
 
 

@@ -18,6 +18,11 @@ _NOT_WORK = frozenset(
 )
 """What a daemon or command leaves in a database in which nothing has happened yet."""
 
+_RECORDS = {
+    "backup_runs": ("began_at", "ended_at", "host", "name", "size_bytes", "s3_url", "problem"),
+    "restore_drills": ("began_at", "ended_at", "host", "name", "seconds", "problem"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Vods:
@@ -81,6 +86,25 @@ def vods_between(old: Connection, new: Connection) -> Vods | None:
         ),
         returned=tuple(number for number in now if number not in was),
     )
+
+
+def carry_over(old: Connection, new: Connection) -> None:
+    """Which backups and drills there have been is true whatever is restored. Nothing happens
+    where the old database cannot tell."""
+    for table, columns in _RECORDS.items():
+        newest = new.execute(f"SELECT max(ended_at) AS at FROM {table}".encode()).fetchone()
+        query = (
+            f"SELECT {', '.join(columns)} FROM {table}"
+            " WHERE ended_at > coalesce(%s, '-infinity'::timestamptz) ORDER BY id"
+        )
+        try:
+            rows = old.execute(query.encode(), (newest and newest["at"],)).fetchall()
+        except psycopg.Error:
+            continue
+        places = ", ".join(["%s"] * len(columns))
+        insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"
+        for row in rows:
+            new.execute(insert.encode(), [row[column] for column in columns])
 
 
 def record(connection: Connection, drill: Drill) -> None:
