@@ -13,18 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
+from vodtender.cli.main import COMMANDS
 from vodtender.config.settings import DECLARED
 
 _SCRIPTS = Path(__file__).parents[1] / "scripts"
 _UNITS = sorted((_SCRIPTS / "systemd").iterdir())
 _CALLS = {
     "backup-db.sh": ["backup"],
-    "archive-vods.sh": ["archive"],
     "test-restore.sh": ["restore", "--test"],
 }
-
-
-_COMMANDS = {"run", *(call[0] for call in _CALLS.values())}
 
 
 def stand_in(directory: Path) -> Path:
@@ -97,7 +94,6 @@ def test_every_timer_has_its_service_and_every_service_a_command_that_there_is()
     timers = [path for path in _UNITS if path.suffix == ".timer"]
     assert {path.stem for path in timers} == {
         "vod-tender-backup",
-        "vod-tender-archive",
         "vod-tender-restore-test",
     }
     for timer in timers:
@@ -107,7 +103,7 @@ def test_every_timer_has_its_service_and_every_service_a_command_that_there_is()
         if path.suffix == ".service":
             program, command = unit(path)["Service"]["ExecStart"].split()[:2]
             assert program == "/opt/vod-tender/bin/vodtender"
-            assert command in _COMMANDS
+            assert command in COMMANDS
 
 
 @pytest.mark.system
@@ -134,7 +130,6 @@ def jobs() -> list[Any]:
 def test_the_cron_jobs_have_the_names_that_the_runbook_uses() -> None:
     assert [job["metadata"]["name"] for job in jobs()] == [
         "vod-db-backup",
-        "vod-archive",
         "vod-restore-test",
     ]
     secrets = {
@@ -151,7 +146,7 @@ def test_the_cron_jobs_have_the_names_that_the_runbook_uses() -> None:
         (container,) = pod["containers"]
         program, command, *_ = container["command"]
         assert program == "vodtender"
-        assert command in _COMMANDS
+        assert command in COMMANDS
         for variable in container["env"]:
             assert variable["name"] in DECLARED
             if "valueFrom" in variable:
@@ -159,12 +154,3 @@ def test_the_cron_jobs_have_the_names_that_the_runbook_uses() -> None:
                 assert (named["name"], named["key"]) == secrets[variable["name"]]
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
-
-
-def test_the_archive_runs_where_the_daemons_volume_is() -> None:
-    pod = jobs()[1]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "vod-data"
-    (mount,) = pod["containers"][0]["volumeMounts"]
-    assert mount["mountPath"] == "/data"
-    (term,) = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-    assert term["labelSelector"]["matchLabels"] == {"app": "vod-api"}

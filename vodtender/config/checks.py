@@ -45,10 +45,6 @@ def oddities(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 ("DB_PASSWORD", "DB_DSN"), "DB_PASSWORD has no effect: DB_DSN has another password"
             )
-    if settings.archive_dir is not None and settings.archive_s3_url is not None:
-        yield Finding(
-            ("ARCHIVE_DIR", "ARCHIVE_S3_URL"), "ARCHIVE_DIR has no effect: ARCHIVE_S3_URL is set"
-        )
     if settings.uploads_enabled and not settings.yt_client_id:
         yield Finding(
             ("YT_ENABLED", "YOUTUBE_UPLOAD_ENABLED"),

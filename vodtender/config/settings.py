@@ -363,22 +363,12 @@ class Settings:
     restore_rto: timedelta = _backup.setting(
         MOMENT, "1h", "how long a restore may take; its drill is judged by it"
     )
-    backup_wal: bool = _backup.setting(
-        BOOLEAN, "0", "keep the embedded database's WAL, so that restore --at reaches any moment"
-    )
 
     archive_s3_url: S3Location | None = _archive.optional(
         service_forms.S3_PREFIX,
-        "where VOD files are moved to",
+        "where VOD files are archived; `export s3-lifecycle` makes rules for it",
         example="s3://vod-tender-archive/vods/",
     )
-    archive_dir: Path | None = _archive.optional(
-        PATH, "the same, for a directory", example="/mnt/archive"
-    )
-    archive_storage_class: str = _archive.setting(
-        service_forms.STORAGE_CLASS, "GLACIER", "storage class of the moved files"
-    )
-    archive_age_days: int = _archive.setting(COUNT, "7", "days after which a file is moved")
 
     aws_access_key_id: str | None = _aws.optional(
         TOKEN,
