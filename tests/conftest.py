@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 pytest_plugins = [
     "tests.postgres",
     "tests.world",
@@ -12,3 +14,6 @@ pytest_plugins = [
     "tests.cli.commands",
     "tests.restoring",
 ]
+
+# Of a shell's background job, which this may be, Ctrl-C is ignored, and so by all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -82,7 +82,9 @@ NEEDING_NOTHING = [
     ("backup", "list"),
     ("backup", "verify"),
     ("backup", "prune"),
+    ("export", "s3-lifecycle"),
 ]
+NEEDING_A_BACKUP_FIRST = [("restore", "latest")]
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -114,7 +116,7 @@ def the_error(text: str) -> dict[str, Any]:
 
 
 def test_the_lists_above_name_every_command() -> None:
-    named = NEEDING_THE_DATABASE + NEEDING_NOTHING
+    named = NEEDING_THE_DATABASE + NEEDING_NOTHING + NEEDING_A_BACKUP_FIRST
     assert {path for path in LEAVES if not any(one[: len(path)] == path for one in named)} == set()
 
 

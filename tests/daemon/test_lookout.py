@@ -71,7 +71,7 @@ def test_a_mistake_of_ours_is_noted_with_the_channel_and_does_not_end_it(
         wait_until(lambda: "internal error" in caplog.messages)
         fetcher.sql("ALTER TABLE vods RENAME COLUMN elsewhere TO length_grew_at")
         wait_until(lambda: vod.id in fetcher.stages())
-    assert fetcher.sql("SELECT problem FROM channels") == [{"problem": None}]
+        wait_until(lambda: fetcher.sql("SELECT problem FROM channels") == [{"problem": None}])
 
 
 def test_a_mistake_in_a_chore_is_contained(
