@@ -137,15 +137,6 @@ def test_a_service_that_does_not_answer_holds_up_no_stop(machine: Machine) -> No
     assert daemon.wait(10) == 0
 
 
-def test_a_drain_that_is_cut_short_says_so(machine: Machine) -> None:
-    machine.keeper.world.add_vod("alice")
-    gate = machine.keeper.world.faults.hold(path="*/2.ts")
-    daemon = machine.start("--drain")
-    gate.wait_reached(30)
-    machine.signal(signal.SIGINT)
-    assert daemon.wait(20) == 130
-
-
 def test_a_thread_that_dies_stops_the_daemon(machine: Machine) -> None:
     """As any mistake of ours in a query would have it die."""
     daemon, _, _ = machine.fetch_half(MAX_CONCURRENT_DOWNLOADS="2")

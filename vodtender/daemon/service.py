@@ -69,8 +69,8 @@ class ServiceDiedError(VodtenderError):
 def run(
     settings: Settings, mode: RunMode, on_ready: Callable[[Workplace, str], None] | None = None
 ) -> Exit:
-    """Works until a signal comes, or until nothing is left to do in `mode`; INTERRUPTED means
-    that a signal came before that.
+    """Works until a signal comes, or until nothing is left to do in `mode`. A signal is an
+    ordinary end: what was in hand is at a safe point, and the next start goes on from there.
 
     `on_ready` is told the workplace and the address of the HTTP server.
 
@@ -178,8 +178,7 @@ class _Service:
             self._listener.stop()
             scheduler.shutdown(wait=False)
             self._join()
-        cut_short = self._mode.ends and self._signals.came
-        return Exit.INTERRUPTED if cut_short else Exit.DONE
+        return Exit.DONE
 
     @property
     def _threads(self) -> list[ServiceThread]:
