@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -26,6 +27,7 @@ from vodtender.errors import Exit
 
 CHANNEL = "soak"
 _BYTES_PER_SECOND = 400_000
+_OLDEST = timedelta(days=10)
 _FEW = 4
 _LIFE_SECONDS = (0.3, 3.5)
 _DATABASE_LIFE_SECONDS = (3.0, 9.0)
@@ -157,7 +159,9 @@ class Campaign:
         self.data = self.directory / "data"
 
     def add_vod(self) -> None:
-        vod = self.world.add_vod(CHANNEL, segment_count=self.chance.randint(4, 9))
+        """Each vanishes later than those before it, so that what was begun also goes on first."""
+        age = _OLDEST - timedelta(minutes=len(self.world.catalog.vods))
+        vod = self.world.add_vod(CHANNEL, segment_count=self.chance.randint(4, 9), age=age)
         for segment in vod.segments:
             segment.bytes_per_second = _BYTES_PER_SECOND
 
