@@ -15,6 +15,8 @@ from tests.postgres import NewDatabase
 from vodtender.clients import pg_tools
 from vodtender.model.backup import Manifest, name_of
 from vodtender.pipeline.backup_shelf import LocalShelf
+from vodtender.store import backups
+from vodtender.store.database import Database
 
 
 def shelve(directory: Path, age: timedelta, *, kept: bool = False) -> Manifest:
@@ -42,6 +44,12 @@ def shelve(directory: Path, age: timedelta, *, kept: bool = False) -> Manifest:
         shelf.temporary(manifest.name).write_bytes(data)
         shelf.add(manifest)
     return manifest
+
+
+def standing(database: Database) -> backups.Standing:
+    """How it stands with backups, as the database remembers it."""
+    with database.transaction() as connection:
+        return backups.standing(connection)
 
 
 @contextmanager

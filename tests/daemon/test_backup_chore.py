@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.archive import Archive
+from tests.backups import standing
 from tests.rows import add_worker
 from vodtender.config.settings import Settings
 from vodtender.daemon.backup_chore import back_up, trigger
@@ -16,7 +17,6 @@ from vodtender.pipeline.backup_shelf import LocalShelf
 from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.workplace import Workplace
-from vodtender.procedures import backup
 from vodtender.store import leases
 
 
@@ -57,11 +57,11 @@ def test_of_all_daemons_one_makes_it_and_only_once(place: Workplace) -> None:
 def test_a_failure_is_recorded_and_the_daemon_goes_on(place: Workplace) -> None:
     place.settings.backup_directory.write_text("a file in the way")
     back_up(place)
-    assert "BACKUP_DIR" in str(backup.standing(place.database).last_problem)
+    assert "BACKUP_DIR" in str(standing(place.database).last_problem)
     place.settings.backup_directory.unlink()
     back_up(place)
     assert len(made(place)) == 1
-    assert backup.standing(place.database).last_problem is None
+    assert standing(place.database).last_problem is None
 
 
 def test_a_daemon_that_stops_makes_none(place: Workplace) -> None:

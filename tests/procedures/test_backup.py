@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.backups import restored, shelve
+from tests.backups import restored, shelve, standing
 from tests.clients.ytdlp.fetches import wait_until
 from tests.postgres import NewDatabase
 from tests.s3 import S3, Fault
@@ -30,12 +30,16 @@ from vodtender.errors import (
 )
 from vodtender.model.backup import Manifest
 from vodtender.pipeline.backup_shelf import LocalShelf
-from vodtender.procedures import backup
+from vodtender.procedures.backup import Made, back_up
+from vodtender.procedures.backup_keep import keep
+from vodtender.procedures.backup_list import listed, shelves
+from vodtender.procedures.backup_prune import plan_prune, prune
+from vodtender.procedures.backup_verify import verify
 from vodtender.store import audit, backups
 from vodtender.store.database import Database, connect
 
 DAY = timedelta(days=1)
-Make = Callable[[], backup.Made]
+Make = Callable[[], Made]
 
 
 @pytest.fixture
@@ -55,16 +59,12 @@ def both(s3: S3, database_dsn: str, folder: Path) -> Settings:
     return s3.settings(db_dsn=database_dsn, backup_dir=folder, backup_s3_url=s3.at("db/"))
 
 
-def made(database: Database, settings: Settings) -> backup.Made:
-    return backup.back_up(database, settings, actor="me")
+def made(database: Database, settings: Settings) -> Made:
+    return back_up(database, settings, actor="me")
 
 
 def names(folder: Path) -> list[str]:
     return [entry.name for entry in LocalShelf(folder).entries()]
-
-
-def standing(database: Database) -> backups.Standing:
-    return backup.standing(database)
 
 
 def test_a_backup_is_restored_by_postgres_own_tools_with_the_rows_it_says(
@@ -91,7 +91,7 @@ def test_a_backup_is_restored_by_postgres_own_tools_with_the_rows_it_says(
     with restored(found.path, new_database) as dsn, connect(dsn) as connection:
         assert backups.row_counts(connection) == dict(found.manifest.rows)
     assert found.manifest.rows["kv"] > 0
-    assert backup.verify(here, "latest").manifest == found.manifest
+    assert verify(here, "latest").manifest == found.manifest
     assert standing(database).local_name == found.manifest.name
     assert standing(database).last_problem is None
 
@@ -105,12 +105,12 @@ def test_a_copy_goes_to_s3_with_its_manifest(database: Database, both: Settings,
     assert stored is not None
     assert stored.storage_class == "STANDARD_IA"
     assert Manifest.from_json(s3.store.get(s3.at(f"db/manifests/{name}.json"))) == found.manifest
-    (listed,) = backup.listed(both)
-    assert listed.local is not None
-    assert listed.s3 is not None
-    assert listed.local.problem is listed.s3.problem is None
+    (one,) = listed(both)
+    assert one.local is not None
+    assert one.s3 is not None
+    assert one.local.problem is one.s3.problem is None
     found.path.unlink()
-    assert backup.verify(both, "latest").place == "s3"
+    assert verify(both, "latest").place == "s3"
     assert standing(database).s3_name == name
 
 
@@ -146,7 +146,7 @@ def test_when_the_copy_fails_nothing_is_removed_and_the_dump_stays(
     assert set(old) < set(names(folder))
     good = next(name for name in names(folder) if name not in old)
     assert good in caught.value.message
-    assert backup.verify(both, good).place == "local"
+    assert verify(both, good).place == "local"
     assert (standing(database).local_name, standing(database).s3_name) == (good, None)
     assert standing(database).last_problem == caught.value.message
     s3.faults()
@@ -188,7 +188,7 @@ def test_in_s3_one_a_month_is_archived_and_old_ones_go(
     first = shelve(folder, 120 * DAY)
     second = shelve(folder, 120 * DAY - timedelta(minutes=1))
     ancient = shelve(folder, 3000 * DAY)
-    s3_shelf = backup.shelves(both).s3
+    s3_shelf = shelves(both).s3
     assert s3_shelf is not None
     for one in (first, second, ancient):
         s3_shelf.add(
@@ -208,8 +208,8 @@ def test_in_s3_one_a_month_is_archived_and_old_ones_go(
     assert stored is not None
     # Of the two in one month the first is its month's; the other is one of the last three.
     assert stored.storage_class == "GLACIER_IR"
-    assert backup.plan_prune(both)
-    assert all(one.fate == "stays" for one in backup.plan_prune(both))
+    assert plan_prune(both)
+    assert all(one.fate == "stays" for one in plan_prune(both))
 
 
 def test_a_prune_that_s3_refuses_is_partly_done(
@@ -217,14 +217,14 @@ def test_a_prune_that_s3_refuses_is_partly_done(
 ) -> None:
     manifest = shelve(folder, 3000 * DAY)
     made(database, both)
-    s3_shelf = backup.shelves(both).s3
+    s3_shelf = shelves(both).s3
     assert s3_shelf is not None
     shelve(folder, 3000 * DAY)
     for days in (1, 2, 3):
         shelve(folder, days * DAY)
     s3.faults(Fault(operation="List", code="AccessDenied", status=403))
     with pytest.raises(PartlyDone):
-        backup.prune(database, both, actor="me", reason=None)
+        prune(database, both, actor="me", reason=None)
     assert manifest.name
 
 
@@ -232,7 +232,7 @@ def test_only_one_is_at_it(database: Database, here: Settings, folder: Path) -> 
     with LocalShelf(folder).locked():
         for attempt in (
             lambda: made(database, here),
-            lambda: backup.prune(database, here, actor="me", reason=None),
+            lambda: prune(database, here, actor="me", reason=None),
         ):
             with pytest.raises(Locked):
                 attempt()
@@ -277,7 +277,7 @@ def test_a_spoilt_backup_is_found_out(
     found = made(database, here)
     spoil(found.path)
     with pytest.raises(DamagedBackupError):
-        backup.verify(here, found.manifest.name)
+        verify(here, found.manifest.name)
 
 
 def test_a_backup_without_a_manifest_is_none(
@@ -286,9 +286,9 @@ def test_a_backup_without_a_manifest_is_none(
     found = made(database, here)
     (folder / "manifests" / f"{found.manifest.name}.json").unlink()
     with pytest.raises(NotFound):
-        backup.verify(here, "latest")
+        verify(here, "latest")
     with pytest.raises(DamagedBackupError, match="no manifest"):
-        backup.verify(here, found.manifest.name)
+        verify(here, found.manifest.name)
 
 
 def test_a_dump_that_cannot_be_read_back_is_no_backup(
@@ -312,7 +312,7 @@ def test_a_dump_that_cannot_be_read_back_is_no_backup(
 
 def test_a_stop_leaves_nothing(database: Database, here: Settings, folder: Path) -> None:
     with pytest.raises(Stopped):
-        backup.back_up(database, here, actor="me", should_stop=lambda: True)
+        back_up(database, here, actor="me", should_stop=lambda: True)
     assert names(folder) == []
     assert not list(folder.glob(".tmp-*"))
 
@@ -378,26 +378,24 @@ def test_a_backup_is_kept_here_and_in_s3_and_let_go_again(
     name = made(database, both).manifest.name
 
     def mark(*, kept: bool, dry_run: bool = False) -> list[bool]:
-        changes = backup.keep(
-            database, both, name, kept=kept, actor="me", reason="r", dry_run=dry_run
-        )
+        changes = keep(database, both, name, kept=kept, actor="me", reason="r", dry_run=dry_run)
         return [change.changed for change in changes]
 
     assert mark(kept=True, dry_run=True) == [True, True]
     assert mark(kept=True) == [True, True]
     assert mark(kept=True) == [False, False]
-    (listed,) = backup.listed(both)
-    assert listed.local is not None
-    assert listed.s3 is not None
-    assert listed.local.manifest is not None
-    assert listed.s3.manifest is not None
-    assert listed.local.manifest.kept
-    assert listed.s3.manifest.kept
+    (one,) = listed(both)
+    assert one.local is not None
+    assert one.s3 is not None
+    assert one.local.manifest is not None
+    assert one.s3.manifest is not None
+    assert one.local.manifest.kept
+    assert one.s3.manifest.kept
     assert mark(kept=False) == [True, True]
     with database.transaction() as connection:
         assert len(audit.find(connection, action="backup keep")) == 2
     with pytest.raises(NotFound):
-        backup.keep(database, both, "vod_x", kept=True, actor="me", reason=None, dry_run=False)
+        keep(database, both, "vod_x", kept=True, actor="me", reason=None, dry_run=False)
 
 
 def test_a_directory_that_cannot_be_used_is_named(

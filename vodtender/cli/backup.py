@@ -16,7 +16,9 @@ from vodtender.errors import PartlyDone
 
 if TYPE_CHECKING:
     from vodtender.pipeline.backup_shelf import Entry
-    from vodtender.procedures.backup import Fallen, Listed, Made
+    from vodtender.procedures.backup import Made
+    from vodtender.procedures.backup_list import Listed
+    from vodtender.procedures.backup_prune import Fallen
 
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
@@ -32,13 +34,13 @@ def backup(ctx: typer.Context, as_json: AsJson = False) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from vodtender.procedures import backup as procedure
     from vodtender.procedures.actor import operator
+    from vodtender.procedures.backup import back_up
 
     context: Context = ctx.obj
     settings = context.settings()
     with context.database() as database, TransferBar(shown=not as_json) as bar:
-        made = procedure.back_up(database, settings, actor=operator(), tell=bar.tell)
+        made = back_up(database, settings, actor=operator(), tell=bar.tell)
     if as_json:
         write_json(_made(made))
     else:
@@ -80,12 +82,12 @@ _FATES = {"goes": "removed", "archived": "archived", "stays": "stays"}
 @app.command("list")
 def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List backups, those here and those in S3 side by side, the newest first."""
-    from vodtender.procedures import backup as procedure
+    from vodtender.procedures.backup_list import listed
 
     context: Context = ctx.obj
     settings = context.settings()
     now = datetime.now(UTC)
-    found = procedure.listed(settings)
+    found = listed(settings)
     if as_json:
         write_json(
             {
@@ -171,11 +173,11 @@ def verify(
 
     Only a restore proves more: vodtender restore --test.
     """
-    from vodtender.procedures import backup as procedure
+    from vodtender.procedures import backup_verify
 
     context: Context = ctx.obj
     with TransferBar(shown=not as_json) as bar:
-        found = procedure.verify(context.settings(), name, from_s3=from_s3, tell=bar.tell)
+        found = backup_verify.verify(context.settings(), name, from_s3=from_s3, tell=bar.tell)
     if as_json:
         write_json(
             {
@@ -206,19 +208,19 @@ def prune(
     Ages count from the manifests and end at the newest backup: where no new ones come, none go.
     Files without a manifest are never touched.
     """
-    from vodtender.procedures import backup as procedure
+    from vodtender.procedures import backup_prune
     from vodtender.procedures.actor import operator
 
     context: Context = ctx.obj
     settings = context.settings()
-    judged = procedure.plan_prune(settings)
+    judged = backup_prune.plan_prune(settings)
     going = [one for one in judged if one.fate != "stays"]
     if not dry_run and going:
         if not (yes or as_json):
             _write_judged(judged, dry_run=True)
         confirm(f"Remove or archive {len(going)} of {len(judged)} backups?", yes=yes)
         with context.database() as database:
-            done = procedure.prune(database, settings, actor=operator(), reason=reason)
+            done = backup_prune.prune(database, settings, actor=operator(), reason=reason)
         judged = [one for one in judged if one.fate == "stays"] + done
     if as_json:
         write_json({"dry_run": dry_run, "backups": judged})
@@ -258,12 +260,12 @@ def keep(
     as_json: AsJson = False,
 ) -> None:
     """Keep a backup whatever its age, here and in S3."""
-    from vodtender.procedures import backup as procedure
+    from vodtender.procedures import backup_keep
     from vodtender.procedures.actor import operator
 
     context: Context = ctx.obj
     with context.database() as database:
-        changes = procedure.keep(
+        changes = backup_keep.keep(
             database,
             context.settings(),
             name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vodtender import log
 from vodtender.errors import Locked, Stopped, VodtenderError
-from vodtender.procedures import backup
+from vodtender.procedures.backup import back_up as make_backup
 from vodtender.store import backups, leases
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def back_up(place: Workplace) -> None:
 
 def _make(place: Workplace, holding: _Holding) -> None:
     try:
-        made = backup.back_up(
+        made = make_backup(
             place.database,
             place.settings,
             actor=place.worker_id,

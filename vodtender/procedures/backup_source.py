@@ -16,7 +16,8 @@ from vodtender.errors import NotFound, UsageError
 from vodtender.model.backup import MANIFESTS, Manifest, manifest_name
 from vodtender.model.s3_location import S3Location
 from vodtender.pipeline.backup_shelf import Entry, judged
-from vodtender.procedures.backup import LATEST, Tell, no_such, shelves
+from vodtender.procedures.backup_list import LATEST, no_such, shelves
+from vodtender.procedures.progress import Tell
 
 if TYPE_CHECKING:
     from vodtender.clients.s3 import Store

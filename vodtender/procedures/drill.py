@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from vodtender.config.settings import Settings
 from vodtender.errors import VodtenderError
 from vodtender.procedures import integrity
-from vodtender.procedures.backup import Tell
 from vodtender.procedures.backup_source import Source, at_hand
 from vodtender.procedures.direct import Direct
+from vodtender.procedures.progress import Tell
 from vodtender.procedures.scratch import Filled, Server, filled, look_into, open_server
 from vodtender.store import databases, restored
 from vodtender.store.database import Database

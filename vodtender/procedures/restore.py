@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 
 from vodtender.config.settings import Settings
 from vodtender.errors import Locked, Refused, VodtenderError
-from vodtender.procedures.backup import Tell, safety_copy
+from vodtender.procedures.backup import safety_copy
 from vodtender.procedures.backup_source import Source, at_hand
+from vodtender.procedures.progress import Tell
 from vodtender.procedures.scratch import Filled, Server, filled, look_into, open_server
 from vodtender.store import audit, backups, databases, restored, workers
 from vodtender.store.database import Connection, Database, connect, translated
@@ -193,7 +194,7 @@ def _saved(
         return None, ""
     database = Database(lambda: server.dsn)
     try:
-        made = safety_copy(database, settings, actor=asked.actor, tell=asked.tell)
+        made = safety_copy(database, settings, tell=asked.tell)
     except Locked:
         raise
     except Exception as error:  # a damaged database fails in whatever way it likes

@@ -14,9 +14,9 @@ from vodtender.clients.restoring import Contents
 from vodtender.config.settings import Settings
 from vodtender.errors import Refused, VodtenderError
 from vodtender.model.backup import row_differences
-from vodtender.procedures.backup import Tell
 from vodtender.procedures.backup_source import Source
 from vodtender.procedures.opening import open_embedded
+from vodtender.procedures.progress import Tell
 from vodtender.store import backups, databases, migrate, restored
 from vodtender.store.database import connect, translated
 

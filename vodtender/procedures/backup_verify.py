@@ -1,0 +1,104 @@
+"""Reading a backup to its end, to see that it is what it was when it was made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vodtender.config.settings import Settings
+from vodtender.model.backup import Manifest
+from vodtender.pipeline.backup_shelf import Entry, translated
+from vodtender.procedures.backup_list import Shelves, named, no_such, shelves
+from vodtender.procedures.progress import Stop, Tell, never, silent
+
+if TYPE_CHECKING:
+    from vodtender.clients.pg_tools import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A backup that was read to its end and is what it was when it was made."""
+
+    manifest: Manifest
+    place: str
+    seconds: float
+
+
+def verify(
+    settings: Settings,
+    name: str,
+    *,
+    from_s3: bool = False,
+    tell: Tell = silent,
+    should_stop: Stop = never,
+) -> Verified:
+    """Reads a backup to its end: the local one, else (or with `from_s3`) the one in S3.
+
+    Raises NotFound, DamagedBackupError, Refused (`pg_tools_missing`, `archived`), and what S3
+    answers.
+    """
+    from vodtender.clients import dump
+    from vodtender.clients.dump import DamagedBackupError
+
+    began = time.monotonic()
+    found = shelves(settings)
+    with _at_hand(found, name, from_s3, tell, should_stop) as (entry, path, place):
+        if entry.manifest is None or entry.problem is not None:
+            raise DamagedBackupError(
+                f"{entry.name} is no good backup: {entry.problem}.",
+                hint="make another one now: vodtender backup",
+            )
+        manifest = entry.manifest
+        tools = _newest_tools(manifest.server_version)
+        with translated(found.local.directory):
+            dump.read_back(
+                tools,
+                path,
+                sha256=manifest.sha256,
+                progress=lambda done: tell("reading", done, manifest.size_bytes),
+                should_stop=should_stop,
+            )
+    return Verified(manifest, place, round(time.monotonic() - began, 3))
+
+
+@contextmanager
+def _at_hand(
+    found: Shelves, name: str, from_s3: bool, tell: Tell, should_stop: Stop
+) -> Iterator[tuple[Entry, Path, str]]:
+    """The backup's entry and a file of it, fetched to BACKUP_DIR for the while if need be."""
+    local = None if from_s3 else named(found.local.entries(), name)
+    if local is not None:
+        yield local, found.local.path(local.name), "local"
+        return
+    entry = named(found.s3.entries(), name) if found.s3 is not None else None
+    if entry is None or found.s3 is None:
+        raise no_such(name)
+    import tempfile
+
+    with translated(found.local.directory), tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / entry.name
+        found.s3.store.download(
+            found.s3.prefix / entry.name,
+            path,
+            progress=lambda done: tell("downloading", done, entry.size_bytes),
+            should_stop=should_stop,
+        )
+        yield entry, path, "s3"
+
+
+def _newest_tools(server_version: int) -> Tools:
+    """Whatever can read a dump of that version; no database is asked."""
+    from vodtender.clients import pg_tools
+    from vodtender.errors import DatabaseUnavailable
+
+    found = pg_tools.installed("pg_restore")
+    with suppress(DatabaseUnavailable):
+        found.append(pg_tools.embedded())
+    major = server_version // 10000
+    if fitting := [tools for tools in found if tools.major >= major]:
+        return min(fitting, key=lambda tools: tools.major)
+    raise pg_tools.missing(major, found, "pg_restore")
