@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from vodtender.config.service_forms import dsn_passwords
 from vodtender.config.settings import Settings
@@ -28,6 +29,10 @@ def contradictions(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             ("TWITCH_VOD_START",), "TWITCH_VOD_START is set, but TWITCH_VOD_ID is not: whose start?"
         )
+    if settings.archive_dir is not None and _is_within(settings.archive_dir, settings.data_dir):
+        yield Finding(
+            ("ARCHIVE_DIR", "DATA_DIR"), "ARCHIVE_DIR lies in DATA_DIR: nothing would be moved"
+        )
     if settings.uploads_enabled and settings.yt_upload_cost_units > settings.yt_quota_units_per_day:
         yield Finding(
             ("YT_UPLOAD_COST_UNITS", "YT_QUOTA_UNITS_PER_DAY"),
@@ -45,6 +50,10 @@ def oddities(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 ("DB_PASSWORD", "DB_DSN"), "DB_PASSWORD has no effect: DB_DSN has another password"
             )
+    if settings.archive_dir is not None and settings.archive_s3_url is not None:
+        yield Finding(
+            ("ARCHIVE_DIR", "ARCHIVE_S3_URL"), "ARCHIVE_DIR has no effect: ARCHIVE_S3_URL is set"
+        )
     if settings.uploads_enabled and not settings.yt_client_id:
         yield Finding(
             ("YT_ENABLED", "YOUTUBE_UPLOAD_ENABLED"),
@@ -61,6 +70,10 @@ def oddities(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 ("YT_CHANNEL_ACCOUNTS",), f"names {channel}, which is not among the channels"
             )
+
+
+def _is_within(path: Path, directory: Path) -> bool:
+    return path.absolute().is_relative_to(directory.absolute())
 
 
 def _pair(settings: Settings, first: str, second: str) -> Iterator[Finding]:

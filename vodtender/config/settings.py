@@ -20,6 +20,7 @@ from vodtender.config.declaration import Declared, Group, declared
 from vodtender.config.forms import BOOLEAN, PATH, TEXT, Address, listing
 from vodtender.config.quantities import RATE, duration, integer, limit, size
 from vodtender.config.service_forms import REDIRECT, SCOPES, TOKEN
+from vodtender.model.archive import TIERS
 from vodtender.model.s3_location import S3Location
 from vodtender.model.video_metadata import PLACEHOLDERS, Presentation
 
@@ -366,8 +367,33 @@ class Settings:
 
     archive_s3_url: S3Location | None = _archive.optional(
         service_forms.S3_PREFIX,
-        "where VOD files are archived; `export s3-lifecycle` makes rules for it",
+        "where VOD files are moved to; `export s3-lifecycle` makes rules for it",
         example="s3://vod-tender-archive/vods/",
+    )
+    archive_dir: Path | None = _archive.optional(
+        PATH, "the same, for a directory on another disk", example="/mnt/archive"
+    )
+    archive_storage_class: str = _archive.setting(
+        service_forms.STORAGE_CLASS,
+        "GLACIER",
+        "storage class of the moved files; other stores have names of their own, such as COLDLINE",
+    )
+    archive_age_days: int = _archive.setting(
+        COUNT, "7", "days after which `vodtender archive` moves a file"
+    )
+    archive_wait_days: int | None = _archive.setting(
+        limit(ONE_OR_MORE),
+        "30",
+        "age at which a file that YouTube has processed is deleted though the archive has not"
+        " taken it; off is never",
+    )
+    archive_tier: str = _archive.setting(
+        forms.choice(*TIERS),
+        "standard",
+        "how files in slow classes are asked for: expedited, standard or bulk",
+    )
+    archive_concurrency: int = _archive.setting(
+        integer(1, 8), "2", "files that are moved at the same time"
     )
 
     aws_access_key_id: str | None = _aws.optional(
@@ -455,6 +481,11 @@ class Settings:
             return None if wish == service_forms.NO_SCHEDULE else wish
         has_target = self.backup_dir is not None or self.backup_s3_url is not None
         return DEFAULT_BACKUP_SCHEDULE if has_target else None
+
+    @property
+    def archive_enabled(self) -> bool:
+        """Whether there is an archive."""
+        return self.archive_s3_url is not None or self.archive_dir is not None
 
     @property
     def idle_connections(self) -> int:

@@ -368,6 +368,15 @@ def release_all(connection: Connection, worker_id: str) -> int:
     return _give_back(connection, sql.SQL("worker_id = %(worker_id)s"), {"worker_id": worker_id})
 
 
+def release(connection: Connection, claim: Claim) -> None:
+    """Ends a claim without a result, if it is still good: the VOD is as it was before."""
+    _give_back(
+        connection,
+        sql.SQL("id = %(id)s AND worker_id = %(worker_id)s AND claim = %(claim)s"),
+        _named(claim),
+    )
+
+
 def _give_back(connection: Connection, which: sql.SQL, parameters: dict[str, Any]) -> int:
     """Nobody works on these any more. What was to be cancelled is, though its worker never
     heard."""

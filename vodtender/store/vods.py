@@ -258,15 +258,15 @@ def edit(connection: Connection, vod: Vod, **columns: Any) -> None:
 
 
 def upload_anew(connection: Connection, vod: Vod) -> None:
-    """What had been begun of its upload counts no more: its file waits to be uploaded, and
-    without one it is fetched again. Whoever works on it loses it."""
+    """What had been begun of its upload counts no more: its file, here or in the archive, waits
+    to be uploaded, and without one it is fetched again. Whoever works on it loses it."""
     connection.execute(
         """
         UPDATE vods SET problem = NULL, problem_code = NULL, waiting_for = NULL,
             next_try_at = NULL, uncertain_since = NULL, missing_since = NULL,
             cancel_reason = NULL, upload_attempts = 0, polls = 0, video_id = NULL,
             worker_id = NULL, lease_expires_at = NULL, claim = claim + 1,
-            stage = CASE WHEN downloaded_path IS NULL THEN 'queued' ELSE 'downloaded' END
+            stage = CASE WHEN has_file(vods) THEN 'downloaded' ELSE 'queued' END
         WHERE id = %s
         """,
         (vod.id,),
