@@ -412,9 +412,13 @@ def test_an_embedded_server_that_does_not_run_is_started_and_ends_again(
 ) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.delenv("DB_DSN", raising=False)
+    assert run(["db", "restart", "--yes"]) == 5
+    assert not (tmp_path / "postgres").exists()
+    with acquire(tmp_path / "postgres", durable=False):
+        pass
     assert run(["db", "restart", "--dry-run"]) == 0
     assert "Nothing was changed" in capsys.readouterr().out
-    assert not (tmp_path / "postgres").exists()
+    assert running_dsn(tmp_path / "postgres") is None
     assert run(["db", "restart", "--yes"]) == 0
     assert "started_at none -> " in capsys.readouterr().out
     assert running_dsn(tmp_path / "postgres") is None

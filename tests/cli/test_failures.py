@@ -229,6 +229,32 @@ def test_with_the_database_down_each_command_exits_with_5(
     assert PASSWORD not in ran.err + ran.out
 
 
+MAKING_A_DATABASE = [
+    *(("run",), ("add",), ("migrate",), ("auth", "login"), ("auth", "import"), ("chat", "record")),
+]
+
+
+def test_in_a_directory_without_a_database_only_what_may_come_first_makes_one(
+    type_in: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DB_DSN")
+    asking = [
+        words
+        for words in (*NEEDING_THE_DATABASE, ("db", "restart", "--yes"), ("restore", "latest"))
+        if words[:1] not in MAKING_A_DATABASE and words[:2] not in MAKING_A_DATABASE
+    ]
+    assert ("backup",) in asking
+    for words in asking:
+        ran = type_in(*words)
+        if words[0] != "restore":
+            assert ran.status == 5, (words, ran)
+            assert f"DATA_DIR, which is {tmp_path / 'data'}, holds none" in ran.err, words
+            assert "hint: name the settings: vodtender --config FILE" in ran.err, words
+        assert not (tmp_path / "data").exists(), words
+    assert type_in("migrate").status == 0
+    assert type_in("vods").status == 0
+
+
 @pytest.mark.parametrize(
     "words", [words for words in NEEDING_THE_DATABASE if takes_json(words)], ids=" ".join
 )
@@ -435,7 +461,7 @@ def test_an_embedded_database_on_a_full_disk_says_that_the_disk_is_full(
     monkeypatch.delenv("DB_DSN")
     monkeypatch.setenv("DATA_DIR", str(mounted))
     fill(mounted)
-    ran = type_in("pause", "--json")
+    ran = type_in("migrate", "--json")
     said = the_error(ran.err)
     assert ran.status in {2, 5}
     assert "is full" in said["message"] or "no space" in said["message"].lower()

@@ -47,7 +47,7 @@ def add(
     from vodtender.procedures.actor import operator
 
     context: Context = ctx.obj
-    with context.database() as database:
+    with context.database(create=True) as database:
         tally = procedure.add(
             database,
             vod_ids,

@@ -53,7 +53,7 @@ def log_in(
 
     settings = context.settings()
     permission.check_scopes(settings, service)
-    with context.database() as database:
+    with context.database(create=True) as database:
         before = login.stored(database, service, account)
         client = own or permission.client_for(settings, service, before)
         if manner.dry_run:
@@ -76,7 +76,7 @@ def import_login(
     from vodtender.procedures import permission
 
     settings = context.settings()
-    with context.database() as database:
+    with context.database(create=True) as database:
         if manner.dry_run:
             # To ask the service could use up what is in the file.
             client = parse_login(text).client or service.needed_client(settings)
@@ -134,7 +134,7 @@ def import_cookies(
     from vodtender.procedures import cookies
     from vodtender.procedures.actor import operator
 
-    with context.database() as database:
+    with context.database(create=True) as database:
         done = cookies.import_cookies(
             database,
             context.settings(),

@@ -265,7 +265,8 @@ def record(
     settings = context.settings()
     log.configure("debug" if context.debug else settings.log_level, settings.log_format)
     number = vod_id(vod)
-    with open_database(settings, pooled=True) as database, _until_a_signal() as stopping:
+    opening = open_database(settings, pooled=True, create=True)
+    with opening as database, _until_a_signal() as stopping:
         name = _channel(channel) or chat_record.channel_for(database, settings, number, None)
 
         def begun(recording: Recording) -> None:

@@ -28,7 +28,7 @@ def migrate(
     from vodtender.procedures.opening import open_database
 
     context: Context = ctx.obj
-    with open_database(context.settings(), migrate=False) as database:
+    with open_database(context.settings(), migrate=False, create=True) as database:
         done = procedure.bring_up(database, actor=operator(), reason=reason, dry_run=dry_run)
     if as_json:
         write_json({"dry_run": dry_run, **plain(done)})

@@ -154,6 +154,17 @@ def restart(directory: Path, *, timeout_seconds: float = 30, durable: bool = Tru
         raise failures.from_os_error(error, where) from error
 
 
+def has_database(directory: Path) -> bool:
+    """Whether a database, in whatever state, lies in `directory`; touches nothing."""
+    where = Place(directory)
+    try:
+        return any(where.data.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # whoever opens it is told what is wrong
+
+
 def running_dsn(directory: Path) -> str | None:
     """The connection string of the server in `directory` if one runs; starts nothing."""
     where = Place(Path(os.path.realpath(directory)))

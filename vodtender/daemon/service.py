@@ -88,7 +88,7 @@ def run(
             check_arguments(settings.ytdlp_args)
         web = WebServer(settings.http_addr)
         stack.callback(web.close)
-        database = stack.enter_context(open_database(settings, pooled=True))
+        database = stack.enter_context(open_database(settings, pooled=True, create=True))
         if not settings.channels:
             _require_work(database)
         place = Workplace(

@@ -10,7 +10,7 @@ from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable
 from vodtender.pipeline.directory import POSTGRES_NAME
 from vodtender.procedures.change import Change
-from vodtender.procedures.opening import open_database
+from vodtender.procedures.opening import open_database, require_embedded
 from vodtender.store import audit, sessions, workers
 from vodtender.store.database import connect
 
@@ -32,7 +32,8 @@ class Before:
 
 
 def look(settings: Settings) -> Before:
-    """Starts nothing."""
+    """Starts nothing. Raises DatabaseUnavailable (`no_database`)."""
+    require_embedded(settings)
     dsn = postgres_server.running_dsn(settings.data_dir / POSTGRES_NAME)
     if dsn is None:
         return Before(None)

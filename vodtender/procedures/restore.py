@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,6 +17,7 @@ from vodtender.config.settings import Settings
 from vodtender.errors import Locked, Refused, VodtenderError
 from vodtender.procedures.backup import safety_copy
 from vodtender.procedures.backup_source import Source, at_hand
+from vodtender.procedures.opening import has_embedded
 from vodtender.procedures.progress import Tell
 from vodtender.procedures.scratch import Filled, Server, filled, look_into, open_server
 from vodtender.store import audit, backups, databases, restored, workers
@@ -94,7 +95,7 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
         DatabaseUnavailable: the server cannot be reached.
     """
     began = time.monotonic()
-    with open_server(settings) as server, at_hand(settings, wanted, asked.tell) as source:
+    with _opened(settings, wanted, asked.tell) as (server, source):
         contents = look_into(source, server, asked.tell)
         present = _fit_to_be_replaced(server, settings, asked)
         if asked.dry_run:
@@ -110,6 +111,19 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
             aside = _swapped(present, server)
     seconds = round(time.monotonic() - began, 3)
     return Restored(source, server.name, fresh.rows, loss, aside, safety, no_safety, seconds)
+
+
+@contextmanager
+def _opened(settings: Settings, wanted: str, tell: Tell) -> Iterator[tuple[Server, Source]]:
+    """The server is asked before a backup is fetched for it; but where there is none, it is made
+    only for a backup that is to be had."""
+    with ExitStack() as stack:
+        if settings.dsn is None and not has_embedded(settings):
+            source = stack.enter_context(at_hand(settings, wanted, tell))
+            yield stack.enter_context(open_server(settings, create=True)), source
+        else:
+            server = stack.enter_context(open_server(settings))
+            yield server, stack.enter_context(at_hand(settings, wanted, tell))
 
 
 # --- may it be replaced? ------------------------------------------------------------------

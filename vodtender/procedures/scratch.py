@@ -56,9 +56,9 @@ class Server:
 
 
 @contextmanager
-def open_server(settings: Settings) -> Iterator[Server]:
+def open_server(settings: Settings, *, create: bool = False) -> Iterator[Server]:
     """Opens it, with the lock that lets one restore or drill at a time through, and removes what
-    one that was killed has left.
+    one that was killed has left. With `create` an embedded one is made where there is none.
 
     Raises:
         Refused: no role of the settings may make a database (code `no_privilege`).
@@ -66,7 +66,7 @@ def open_server(settings: Settings) -> Iterator[Server]:
         DatabaseUnavailable: no connection.
     """
     with ExitStack() as stack:
-        embedded = open_embedded(settings, stack)
+        embedded = open_embedded(settings, stack, create=create)
         dsn = embedded.dsn if embedded is not None else settings.direct_dsn or ""
         admin_dsn = embedded.admin_dsn if embedded is not None else settings.db_admin_dsn
         if admin_dsn is None or databases.name_in(admin_dsn) == databases.name_in(dsn):
