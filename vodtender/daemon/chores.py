@@ -44,7 +44,8 @@ class Chores:
                 disk_total_bytes=room.total_bytes,
                 downloads_paused=place.room.why_some_wait(),
             )
-            if draining is None:
+            # A worker that stops has taken its row away itself.
+            if draining is None and not place.stopping.is_set():
                 registration.enter(connection, place)
         if draining:
             self.gate.drain()

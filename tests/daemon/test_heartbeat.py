@@ -1,0 +1,54 @@
+"""A worker is known to the others from its start to its end, and not a moment longer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.publisher import place_for
+from vodtender.config.load import load
+from vodtender.daemon.chores import Chores
+from vodtender.daemon.lanes import Bell, Gate
+from vodtender.daemon.registration import registered
+from vodtender.pipeline.workplace import Workplace
+from vodtender.store import workers
+from vodtender.store.database import Database
+
+
+@pytest.fixture
+def place(database_dsn: str, tmp_path: Path) -> Iterator[Workplace]:
+    database = Database(lambda: database_dsn)
+    yield place_for(load({"DATA_DIR": str(tmp_path)}), database, "worker-1")
+    database.close()
+
+
+@pytest.fixture
+def chores(place: Workplace) -> Chores:
+    return Chores(place, Gate(place), Bell())
+
+
+def known(place: Workplace) -> list[str]:
+    with place.database.transaction() as connection:
+        return [worker.worker_id for worker in workers.find(connection)]
+
+
+def test_a_worker_that_the_database_has_forgotten_makes_itself_known_again(
+    place: Workplace, chores: Chores
+) -> None:
+    with registered(place):
+        with place.database.transaction() as connection:
+            workers.remove(connection, place.worker_id)
+        chores.heartbeat()
+        assert known(place) == ["worker-1"]
+
+
+def test_a_heartbeat_that_comes_after_the_end_leaves_nothing_behind(
+    place: Workplace, chores: Chores
+) -> None:
+    with registered(place):
+        chores.heartbeat()
+        place.stopping.set()
+    chores.heartbeat()
+    assert known(place) == []
