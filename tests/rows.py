@@ -35,6 +35,7 @@ def add_worker(database: Database, worker_id: str) -> None:
             version="1",
             directory_id="directory",
             directory="/data",
+            channels=["alice"],
         )
 
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from vodtender.config.redaction import MASK, hide, redact
 from vodtender.errors import VodtenderError
+from vodtender.model.timestamp import rfc3339
 
 __all__ = ["Log", "configure", "get", "hide", "printable", "redact"]
 
@@ -172,7 +173,7 @@ class _Handler(logging.Handler):
 def _event(record: logging.LogRecord, now: datetime) -> dict[str, Any]:
     """The record as redacted values, the four that every line has first."""
     event: dict[str, Any] = {
-        "time": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time": rfc3339(now),
         "level": _word(record.levelno),
         "component": _component(record.name),
         "msg": _clean(_message(record)),
@@ -220,8 +221,7 @@ def _plain(value: object) -> str | int | float | bool | None:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, datetime):
-        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
     try:
         text = _named(value) if isinstance(value, BaseException) else str(value)
     except Exception:

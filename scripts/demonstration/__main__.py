@@ -140,7 +140,7 @@ class _Demo:
 
     def _tell(self) -> None:
         place = self._place
-        show = f".venv/bin/vodtender --config {shlex.quote(_near(place.settings))}"
+        settings = shlex.quote(str(place.settings))
         print(
             f"""
 Where everything is:
@@ -149,9 +149,11 @@ Where everything is:
   the uploads     {_near(place.uploads)}/   (what YouTube has received)
   the settings    {_near(place.settings)}
 
-Look around:
-  {show} vods
-  {show} status
+Look around (what was played as Twitch and YouTube is gone, so there is nothing to run):
+  export PATH={shlex.quote(str(ROOT / ".venv" / "bin"))}:$PATH VODTENDER_CONFIG={settings}
+  vodtender vods
+  vodtender vods show 2300000002
+  vodtender db shell
 The real thing: see README.md."""
         )
 

@@ -427,6 +427,12 @@ def test_bad_input_is_told_and_never_repeated(
     assert "a-refresh-token" not in ran.err
 
 
+def test_a_closed_standard_input_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    ran = desk.type("import", "youtube", "-")
+    assert (ran.status, "Standard input is closed" in ran.err) == (2, True)
+
+
 def test_an_unset_key_is_warned_of(desk: Desk) -> None:
     assert "warning" not in desk.import_youtube().err
     desk.set(ENCRYPTION_KEY=None)

@@ -225,6 +225,26 @@ def test_lines_end_where_the_terminal_does(archive: Archive) -> None:
     assert max(map(width, picture(archive, columns=None).splitlines())) > 200
 
 
+def test_what_to_type_is_never_cut_on_a_narrow_terminal(archive: Archive) -> None:
+    archive.add("1", "failed", problem="a long story " * 20)
+    _, _, after = picture(archive, columns=40).partition("\nNext ")
+    assert " ".join(after.split()) == (
+        "vodtender run # no daemon is running, so nothing moves"
+        " vodtender vods --state failed # 1 VOD has failed for good"
+    )
+
+
+def test_a_terminal_that_does_not_say_how_wide_it_is_gets_eighty_columns(
+    environ: Mapping[str, str], archive: Archive, tmp_path: Path
+) -> None:
+    archive.add("1", "failed", problem="a long story " * 20)
+    command = (*_COMMAND, "status")
+    with Terminal(command, environ=environ, directory=tmp_path, columns=0, rows=0) as terminal:
+        assert terminal.wait() == 0
+    lines = re.sub(r"\x1b\[\d*m", "", terminal.text).splitlines()
+    assert 60 < max(map(width, lines)) <= 80
+
+
 def test_trouble_is_told_in_words(archive: Archive) -> None:
     archive.add("1", vanishes_at=_soon())
     for number in ("2", "3", "4"):

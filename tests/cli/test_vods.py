@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from scripts.outside import ROOT
 from tests.archive import VIDEO, Archive
 from tests.cli.commands import Type, in_a_shell
 from tests.pipeline.publisher import log_in
 from tests.sandbox.world import World
+from tests.terminal import Terminal
 from vodtender.procedures.actor import operator
 
 URL = "https://www.twitch.tv/videos/1"
@@ -318,21 +323,23 @@ class TestList:
         archive.add("1", "failed", problem="no [bold]way[/bold]\x1b[2J", title="A [live] one")
         archive.add("2", duration_seconds=7300)
         header, second, first = type_in("vods").lines
-        assert (
-            header.split()
-            == [
-                "VOD",
-                "STATE",
-                "CHANNEL",
-                "BEGAN",
-                "LENGTH",
-                "TITLE",
-                "PROBLEM",
-            ][: len(header.split())]
-        )
+        names = ("VOD", "STATE", "CHANNEL", "BEGAN (UTC)", "LENGTH", "TITLE", "PROBLEM")
+        assert tuple(re.split(r" {2,}", header)) == names
         assert second.split("  ")[0] == "2"
         assert "2 h 1 min" in second
         assert first.endswith("A [live] one  no [bold]way[/bold]\\x1b[2J")
+
+    def test_on_a_terminal_of_80_columns_titles_and_problems_are_legible(
+        self, archive: Archive, tmp_path: Path
+    ) -> None:
+        archive.add("2300000001", "failed", channel="alice", problem="no way", title="A fine one")
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DB_DSN": archive.dsn}
+        command = (sys.executable, "-m", "vodtender", "vods")
+        with Terminal(command, environ=environ, directory=tmp_path, columns=80) as terminal:
+            assert terminal.wait() == 0
+        _, row, below = terminal.text.splitlines()
+        assert row.endswith("A fine one")
+        assert below == "    no way"
 
     def test_one_document(self, archive: Archive, type_in: Type) -> None:
         archive.add("1", "failed", problem="no")

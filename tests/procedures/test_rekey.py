@@ -176,6 +176,7 @@ def test_daemons_that_may_not_know_the_new_key_are_named(desk: Desk) -> None:
                 version="1",
                 directory_id="d",
                 directory="/d",
+                channels=[],
             )
         connection.execute(
             "UPDATE workers SET heartbeat_at = now() - interval '1 hour' WHERE worker_id = 'gone'"

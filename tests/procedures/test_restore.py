@@ -211,8 +211,9 @@ def test_a_daemon_that_comes_meanwhile_keeps_its_database(place: Place) -> None:
     def comes(phase: str, _done: int, _total: int) -> None:
         if phase == "bringing up to date":
             place.do(
-                "INSERT INTO workers (worker_id, host, pid, version, directory_id, directory)"
-                " VALUES ('late', 'h', 1, '1', 'd', '/d') ON CONFLICT DO NOTHING"
+                "INSERT INTO workers"
+                " (worker_id, host, pid, version, directory_id, directory, channels)"
+                " VALUES ('late', 'h', 1, '1', 'd', '/d', '{}') ON CONFLICT DO NOTHING"
             )
 
     with pytest.raises(Refused, match="late"):

@@ -76,6 +76,7 @@ def _worker(archive: Archive, name: str = "w1", **more: Any) -> None:
             version="1",
             directory_id=DIRECTORY,
             directory="/data",
+            channels=[],
         )
         for column, value in more.items():
             connection.execute(
@@ -228,6 +229,24 @@ def test_channels_are_counted_each_for_itself(archive: Archive) -> None:
     assert by_name["alice"]["states"] == {"queued": 1}
     assert by_name["bob"]["states"] == {"queued": 1, "failed": 1}
     assert (by_name["alice"]["watched"], by_name["bob"]["watched"]) == (True, False)
+
+
+def test_the_channels_of_a_living_daemon_are_watched_whatever_is_set_here(archive: Archive) -> None:
+    _worker(archive, channels=["bob"])
+    with archive.connection() as connection:
+        for name in ("bob", "carol"):
+            catalog.watch(connection, [name])
+            catalog.could_not_list(connection, name, "Twitch cannot be reached")
+    found = document(archive, twitch_channel=None)
+    assert [one["channel"] for one in found["channels"] if one["watched"]] == ["bob"]
+    assert [step["why"] for step in found["next"]] == [
+        "bob cannot be listed: Twitch cannot be reached"
+    ]
+    with archive.connection() as connection:
+        connection.execute("UPDATE workers SET heartbeat_at = now() - interval '1 hour'")
+    assert _commands(document(archive, twitch_channel=None)) == [
+        "TWITCH_CHANNEL=name vodtender run"
+    ]
 
 
 def test_what_moves_is_told_with_its_speed_and_the_time_that_is_left(archive: Archive) -> None:

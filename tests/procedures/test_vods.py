@@ -103,6 +103,7 @@ def start_daemon(archive: Archive) -> None:
             version="1",
             directory_id="d",
             directory="/data",
+            channels=[],
         )
 
 

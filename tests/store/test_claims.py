@@ -59,6 +59,7 @@ def live(connection: Connection, worker_id: str, directory_id: str) -> None:
         version="1",
         directory_id=directory_id,
         directory="/data",
+        channels=["alice"],
     )
 
 

@@ -19,6 +19,7 @@ def register(connection: Connection, worker_id: str) -> None:
         version="1",
         directory_id="d",
         directory="/data",
+        channels=[],
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vodtender.store.database import Database
 
 _LARGEST_FILE_BYTES = 4 << 20
+_WAYS = "give the path of a file, or - and the text on standard input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,8 @@ def read(file: str) -> tuple[str, datetime]:
     """
     from vodtender.errors import UsageError
 
+    if file == "-" and sys.stdin is None:
+        raise UsageError("Standard input is closed, so there is nothing to read", hint=_WAYS)
     try:
         if file == "-":
             raw, written_at = sys.stdin.buffer.read(_LARGEST_FILE_BYTES + 1), now()
@@ -169,7 +172,8 @@ def read(file: str) -> tuple[str, datetime]:
             written_at = datetime.fromtimestamp(Path(file).stat().st_mtime, UTC)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "that is no file's name"
-        raise UsageError(f"FILE cannot be read: {why}", hint="- is standard input") from None
+        what = "Standard input" if file == "-" else "FILE"
+        raise UsageError(f"{what} cannot be read: {why or error}", hint=_WAYS) from None
     if len(raw) > _LARGEST_FILE_BYTES:
         raise UsageError("FILE is too large to be what is wanted")
     try:

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from vodtender.log import printable, redact
+from vodtender.model.timestamp import rfc3339
 
+_USUAL_COLUMNS = 80
+"""For terminals that do not say how wide they are, such as those of `script` and of CI."""
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -45,7 +48,7 @@ def plain(value: Any) -> Any:
 
 def _plain_scalar(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return rfc3339(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Enum):
@@ -63,8 +66,11 @@ def note(text: str) -> None:
     sys.stderr.write(printable(redact(text)) + "\n")
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns. On a terminal the last one is cut where the line ends."""
+def write_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], below: Sequence[str] = ()
+) -> None:
+    """Aligned columns; what is to stand `below` each row, if anything is, gets a line of its
+    own. On a terminal lines are cut where they end."""
     table = [tuple(columns), *(tuple(printable(cell) for cell in row) for row in rows)]
     widths = [max(width(row[n]) for row in table) for n in range(len(columns))]
     room = terminal_columns()
@@ -73,6 +79,8 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         if number == 0 and colours():
             line = f"\x1b[1m{line}\x1b[0m"
         sys.stdout.write(line + "\n")
+        if number and below and below[number - 1]:
+            sys.stdout.write(fit(f"    {printable(below[number - 1])}", room) + "\n")
 
 
 def width(text: str) -> int:
@@ -95,6 +103,18 @@ def fit(text: str, columns: int | None) -> str:
         if taken > columns:
             break
     return text[:kept] + "…"
+
+
+def wrapped(text: str, columns: int, lines: int) -> list[str]:
+    """The text in at most so many lines, broken between words; the last one is cut."""
+    found: list[str] = []
+    words = text.split(" ")
+    while words:
+        line = words.pop(0)
+        while words and (len(found) + 1 == lines or width(line) + 1 + width(words[0]) <= columns):
+            line += f" {words.pop(0)}"
+        found.append(fit(line, columns))
+    return found
 
 
 def _width(character: str) -> int:
@@ -149,6 +169,7 @@ def terminal_columns() -> int | None:
     if not sys.stdout.isatty():
         return None
     try:
-        return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)
+        told = os.get_terminal_size(sys.stdout.fileno()).columns
     except OSError:
         return None
+    return max(40, told or _USUAL_COLUMNS)

@@ -31,7 +31,7 @@ _COUNTED = (
     ("live", ("live",)),
     ("on disk", ("downloaded", "held", "uploading", "finalizing", "kept")),
     ("processing", ("verifying",)),
-    ("published", ("published",)),
+    ("on YouTube", ("published",)),
     ("failed", ("failed",)),
 )
 

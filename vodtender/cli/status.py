@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 _REDRAW_SECONDS = 2.0
+_USUAL_ROWS = 24
 _HOME, _TO_LINE_END, _TO_SCREEN_END = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -80,10 +81,11 @@ def _redraw(found: dict[str, Any]) -> None:
     from vodtender.cli.status_screen import screen
 
     columns = terminal_columns()
-    picture = f"{found['at']}\n{screen(found, columns=columns, colours=colours())}"
+    shown = screen(found, columns=columns, colours=colours(), lines_each=1)
+    picture = f"{found['at']}\n{shown}"
     if columns is None:
         sys.stdout.write(picture + "\n")
         return
-    rows = os.get_terminal_size(sys.stdout.fileno()).lines
+    rows = os.get_terminal_size(sys.stdout.fileno()).lines or _USUAL_ROWS
     lines = [line + _TO_LINE_END for line in picture.splitlines()[: rows - 1]]
     sys.stdout.write(_HOME + "\n".join(lines) + "\n" + _TO_SCREEN_END)

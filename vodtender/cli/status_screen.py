@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from vodtender.cli.output import duration, fit, moment, padded, size
+from vodtender.cli.output import duration, moment, padded, size, wrapped
 from vodtender.log import printable
 
 Document = Mapping[str, Any]
@@ -14,6 +14,7 @@ Document = Mapping[str, Any]
 _ERRORS = 5
 _VANISHING = 5
 _LABEL = 10
+_LINES_EACH = 3
 _LONGEST_PART = 8
 _BOLD, _RED, _YELLOW, _DIM = "1", "31", "33", "2"
 _STATES = (
@@ -33,21 +34,36 @@ _STATES = (
 )
 
 
+_Texts = Iterator[tuple[str, str]]
+
+
 class _Line(NamedTuple):
     label: str
     text: str
     style: str = ""
 
 
-def screen(status: Document, *, columns: int | None, colours: bool) -> str:
-    """The whole picture. Lines are cut to `columns`, if there is such a limit."""
+def screen(
+    status: Document, *, columns: int | None, colours: bool, lines_each: int = _LINES_EACH
+) -> str:
+    """The whole picture. If there is a limit of `columns`, what is longer goes on in another
+    line, in at most `lines_each`, and is then cut."""
     now = datetime.fromisoformat(status["at"])
     lines = [
-        _Line(label if number == 0 else "", text, style)
+        _Line(label if number == 0 else "", row, style)
         for label, part in _PARTS
-        for number, (text, style) in enumerate(_shortened(list(part(status, now))))
+        for number, (row, style) in enumerate(_rows(part(status, now), columns, lines_each))
     ]
-    return "".join(_drawn(line, columns, colours=colours) + "\n" for line in lines)
+    return "".join(_drawn(line, colours=colours) + "\n" for line in lines)
+
+
+def _rows(part: _Texts, columns: int | None, lines_each: int) -> Iterator[tuple[str, str]]:
+    for text, style in _shortened(list(part)):
+        if columns is None:
+            yield printable(text), style
+            continue
+        for row in wrapped(printable(text), columns - _LABEL, lines_each):
+            yield row, style
 
 
 def _shortened(part: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -58,16 +74,12 @@ def _shortened(part: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [*kept, (f"and {len(part) - len(kept)} more: vodtender status --json", _DIM)]
 
 
-def _drawn(line: _Line, columns: int | None, *, colours: bool) -> str:
+def _drawn(line: _Line, *, colours: bool) -> str:
     label = padded(line.label, _LABEL)
-    text = fit(printable(line.text), None if columns is None else columns - _LABEL)
     if not colours:
-        return (label + text).rstrip()
-    styled = f"\x1b[{line.style}m{text}\x1b[0m" if line.style and text else text
+        return (label + line.text).rstrip()
+    styled = f"\x1b[{line.style}m{line.text}\x1b[0m" if line.style and line.text else line.text
     return f"\x1b[{_BOLD}m{label}\x1b[0m{styled}"
-
-
-_Texts = Iterator[tuple[str, str]]
 
 
 def _queue(status: Document, _now: datetime) -> _Texts:
@@ -241,10 +253,10 @@ def _errors(status: Document, now: datetime) -> _Texts:
         more = f" and {_number(len(vods) - 1, 'more')}" if len(vods) > 1 else ""
         ago = duration((now - datetime.fromisoformat(first["updated_at"])).total_seconds())
         yield f"{first['vod_id']}{more}, {ago} ago: {error}", _RED
-    for one in status["channels"]:
-        if one["watched"] and one["problem"]:
-            yield f"{one['channel']} cannot be listed: {one['problem']}", _RED
-    if not status["errors"] and not any(one["problem"] for one in status["channels"]):
+    unlisted = [one for one in status["channels"] if one["watched"] and one["problem"]]
+    for one in unlisted:
+        yield f"{one['channel']} cannot be listed: {one['problem']}", _RED
+    if not alike and not unlisted:
         yield "none", _DIM
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from vodtender.cli.output import duration, moment, size
@@ -123,4 +124,5 @@ def _story(found: Details) -> Iterator[str]:
         yield ""
         yield "History"
     for at, actor, what, why in sorted(steps, key=lambda step: step[0]):
-        yield f"  {moment(at)}  {actor}: {what}" + (f" ({why})" if why else "")
+        when = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        yield f"  {when}  {actor}: {what}" + (f" ({why})" if why else "")

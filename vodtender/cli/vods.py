@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vodtender.cli.arguments import legible, moment
 from vodtender.cli.context import AsJson, Context
-from vodtender.cli.output import duration, fit, note, size, write_json, write_line, write_table
-from vodtender.cli.output import moment as shown_moment
+from vodtender.cli.output import (
+    duration,
+    fit,
+    note,
+    size,
+    terminal_columns,
+    write_json,
+    write_line,
+    write_table,
+)
 from vodtender.cli.vod_arguments import VodId
 
 if TYPE_CHECKING:
@@ -19,7 +27,8 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 _TITLE_COLUMNS = 40
-_COLUMNS = ("VOD", "STATE", "CHANNEL", "BEGAN", "LENGTH", "SIZE", "TITLE", "PROBLEM")
+_COLUMNS = ("VOD", "STATE", "CHANNEL", "BEGAN (UTC)", "LENGTH", "SIZE", "TITLE", "PROBLEM")
+_CHANNEL, _PROBLEM = _COLUMNS.index("CHANNEL"), _COLUMNS.index("PROBLEM")
 
 
 @app.callback(invoke_without_command=True)
@@ -115,10 +124,17 @@ def show(ctx: typer.Context, vod_id: VodId, as_json: AsJson = False) -> None:
 
 
 def _write_table(found: list[Vod]) -> None:
-    """Without the columns that say the same nothing in every row."""
+    """Without the columns that say the same nothing in every row. A terminal is too narrow for
+    all of them: there, problems stand below, and a channel that is the only one is not told."""
     rows = [_row(vod) for vod in found]
     kept = [n for n in range(len(_COLUMNS)) if any(row[n] for row in rows)]
-    write_table([_COLUMNS[n] for n in kept], [[row[n] for n in kept] for row in rows])
+    below: list[str] = []
+    if terminal_columns() is not None:
+        below = [row[_PROBLEM] for row in rows]
+        kept = [n for n in kept if n != _PROBLEM]
+        if len({row[_CHANNEL] for row in rows}) == 1 and _CHANNEL in kept:
+            kept.remove(_CHANNEL)
+    write_table([_COLUMNS[n] for n in kept], [[row[n] for n in kept] for row in rows], below)
 
 
 def _row(vod: Vod) -> tuple[str, ...]:
@@ -126,7 +142,7 @@ def _row(vod: Vod) -> tuple[str, ...]:
         vod.twitch_vod_id,
         vod.state,
         vod.channel,
-        "" if vod.date is None else shown_moment(vod.date),
+        "" if vod.date is None else f"{vod.date.astimezone(UTC):%Y-%m-%d %H:%M}",
         duration(vod.duration_seconds) if vod.duration_seconds else "",
         size(vod.file_size_bytes) if vod.downloaded_path else "",
         fit(vod.title, _TITLE_COLUMNS),

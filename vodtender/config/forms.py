@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+from vodtender.model.timestamp import rfc3339
+
 T = TypeVar("T")
 
 KEY_BYTES = 32
@@ -168,7 +170,7 @@ def _read_time(text: str) -> datetime:
 TIME = Form(
     "a time such as 2026-11-23T18:00:00Z (UTC unless it says otherwise)",
     _read_time,
-    lambda at: f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    rfc3339,
 )
 
 

@@ -57,7 +57,9 @@ def _make(place: Workplace, holding: _Holding) -> None:
         _log.warning("no backup was made", why=error.message)
         return
     except VodtenderError as error:
-        _log.error("the backup has failed", why=error.message, hint=error.hint, code=error.code)
+        _log.error(
+            "the backup has failed", why=error.message, hint=error.hint or None, code=error.code
+        )
         return
     _log.info(
         "backup made",

@@ -54,7 +54,7 @@ class DatabaseWatch:
         metrics.db_errors.inc()
         if self.away_since is None:
             self.away_since = now
-            _log.error("the database is away; waiting", why=error.message, hint=error.hint)
+            _log.error("the database is away; waiting", why=error.message, hint=error.hint or None)
         self.why = error.message
 
     def works(self) -> None:

@@ -40,6 +40,7 @@ def enter(connection: Connection, place: Workplace) -> None:
         version=__version__,
         directory_id=place.directory.id,
         directory=str(place.directory.root),
+        channels=place.settings.channels,
     )
 
 

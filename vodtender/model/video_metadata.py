@@ -14,6 +14,7 @@ from typing import Any
 
 from vodtender.errors import SettingsError
 from vodtender.model.legal_text import cut, one_line, printable, utf16_units
+from vodtender.model.timestamp import rfc3339
 
 TITLE_MAX = 100
 DESCRIPTION_MAX_BYTES = 5000
@@ -78,8 +79,7 @@ class VideoMetadata:
         status = {"privacyStatus": self.privacy, "selfDeclaredMadeForKids": False}
         resource: dict[str, Any] = {"snippet": snippet, "status": status}
         if self.recorded_at is not None:
-            moment = self.recorded_at.astimezone(UTC)
-            resource["recordingDetails"] = {"recordingDate": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
+            resource["recordingDetails"] = {"recordingDate": rfc3339(self.recorded_at)}
         return resource
 
     def parts(self) -> str:

@@ -141,7 +141,7 @@ def discover(place: Workplace, channel: str) -> Looked:
             catalog.could_not_list(connection, channel, problem_text(error))
         leases.release(connection, _lease(channel), place.worker_id, claim)
     if error is not None:
-        _log.warning("cannot look", channel=channel, why=error.message, hint=error.hint)
+        _log.warning("cannot look", channel=channel, why=error.message, hint=error.hint or None)
     elif look.new:
         _log.info("new VODs", channel=channel, new=look.new, seen=look.seen)
     return Looked(look.new, error)

@@ -171,7 +171,7 @@ def _tell(lane: Lane, vod: Vod, change: Change, before: str, after: str) -> None
     standing = change.standing
     fields: dict[str, Any] = {"stage": str(standing.stage)}
     if standing.next_try_at is not None:
-        fields["next_try_at"] = f"{standing.next_try_at:%Y-%m-%dT%H:%M:%SZ}"
+        fields["next_try_at"] = standing.next_try_at
     if standing.problem is not None:
         say = speaker.error if standing.stage is Stage.FAILED else speaker.warning
         say(standing.problem, **fields)

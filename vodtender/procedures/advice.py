@@ -35,7 +35,8 @@ _Found = Iterator[tuple[str, str]]
 
 def _daemon(status: Document) -> _Found:
     working = [one for one in status["workers"] if one["alive"]]
-    if not any(one["watched"] for one in status["channels"]) and not status["states"]:
+    nothing_to_do = not status["states"] and not any(one["watched"] for one in status["channels"])
+    if not working and nothing_to_do:
         yield "no channel is set and there are no VODs", "TWITCH_CHANNEL=name vodtender run"
     elif not working:
         yield "no daemon is running, so nothing moves", "vodtender run"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from vodtender.config.redaction import redact
 from vodtender.config.settings import Settings
+from vodtender.model.timestamp import rfc3339
 from vodtender.store.backups import Standing
 
 GRACE = timedelta(hours=2)
@@ -25,10 +26,10 @@ def document(found: Standing | None, settings: Settings, now: datetime) -> dict[
     return {
         "enabled": enabled,
         "schedule": settings.backup_cron,
-        "last_at": _moment(last_at),
+        "last_at": rfc3339(last_at),
         "last_name": None if found is None else found.local_name,
         "age_seconds": _seconds(last_at, now),
-        "s3_at": _moment(s3_at),
+        "s3_at": rfc3339(s3_at),
         "s3_age_seconds": _seconds(s3_at, now),
         "rpo_seconds": settings.backup_rpo.total_seconds(),
         "overdue": overdue,
@@ -40,7 +41,7 @@ def document(found: Standing | None, settings: Settings, now: datetime) -> dict[
 def _drill(found: Standing | None, settings: Settings) -> dict[str, Any]:
     """The last restore that was tried out."""
     return {
-        "at": None if found is None else _moment(found.drill_at),
+        "at": None if found is None else rfc3339(found.drill_at),
         "took_seconds": None if found is None else found.drill_seconds,
         "rto_seconds": settings.restore_rto.total_seconds(),
         "problem": None
@@ -56,7 +57,3 @@ def _problem(found: Standing | None) -> str | None:
 
 def _seconds(at: datetime | None, now: datetime) -> float | None:
     return None if at is None else max(0.0, round((now - at).total_seconds(), 1))
-
-
-def _moment(at: datetime | None) -> str | None:
-    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

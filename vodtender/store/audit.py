@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from vodtender.log import redact
+from vodtender.model.timestamp import rfc3339
 from vodtender.store.database import Connection
 
 
@@ -83,6 +84,4 @@ def _dumped(value: Any) -> str:
 
 
 def _as_text(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return str(value)
+    return rfc3339(value) if isinstance(value, datetime) else str(value)

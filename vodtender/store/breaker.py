@@ -16,6 +16,7 @@ from typing import Any
 from vodtender.model import breaker as decide
 from vodtender.model.breaker import Breaker, BreakerPolicy, Direction, State
 from vodtender.model.change import Signal
+from vodtender.model.timestamp import rfc3339
 from vodtender.store.claims import Claim, clock
 from vodtender.store.database import Connection
 
@@ -57,8 +58,7 @@ def put(connection: Connection, breaker: Breaker) -> None:
         return
     until = breaker.open_until
     if until is not None:
-        text = until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        _set(connection, breaker.channel, _OPEN_UNTIL, text)
+        _set(connection, breaker.channel, _OPEN_UNTIL, rfc3339(until))
     _set(connection, breaker.channel, _STATE, breaker.state)
     connection.execute(
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,7 @@ class Worker:
     version: str
     directory_id: str
     directory: str
+    channels: Sequence[str]
     started_at: datetime
     heartbeat_at: datetime
     draining: bool
@@ -38,16 +40,17 @@ def register(
     version: str,
     directory_id: str,
     directory: str,
+    channels: Sequence[str],
 ) -> None:
     """A daemon has started; those that were not heard of for days are forgotten."""
     connection.execute("DELETE FROM workers WHERE heartbeat_at < now() - interval '7 days'")
     connection.execute(
         """
-        INSERT INTO workers (worker_id, host, pid, version, directory_id, directory)
-        VALUES (%s, %s, %s, %s, %s, %s)
+        INSERT INTO workers (worker_id, host, pid, version, directory_id, directory, channels)
+        VALUES (%s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (worker_id) DO UPDATE SET heartbeat_at = now()
         """,
-        (worker_id, host, pid, version, directory_id, directory),
+        (worker_id, host, pid, version, directory_id, directory, list(channels)),
     )
 
 

@@ -8,6 +8,8 @@ CREATE TABLE workers (
     version text NOT NULL,
     directory_id text NOT NULL,
     directory text NOT NULL,
+    -- Those whose VODs it looks for.
+    channels text[] NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),
     heartbeat_at timestamptz NOT NULL DEFAULT now(),
     draining boolean NOT NULL DEFAULT false,
