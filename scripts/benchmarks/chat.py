@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import json
 import random
+import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Literal
 from uuid import UUID
 
 import psutil
 
-from scripts.benchmarks.figures import Effort, Figure, Peak, alternating, ratio, told
+from scripts.benchmarks.figures import Effort, Figure, Peak, alternating
 from tests.sandbox.irc_lines import flood_template
 from vodtender.clients.postgres_server import acquire
 from vodtender.pipeline.chat_flush import Pace, store_piece
 from vodtender.pipeline.chat_journal import Journal, Piece, batches_of
 from vodtender.pipeline.chat_recorder import ChatRecorder
 from vodtender.pipeline.directory import open_directory
-from vodtender.store import chat, chat_recordings
+from vodtender.store import chat_recordings, chat_rows
 from vodtender.store.chat_recordings import Recording
+from vodtender.store.chat_rows import Home
 from vodtender.store.database import Database
 from vodtender.store.migrate import migrate
 
@@ -59,58 +62,121 @@ def measure(directory: Path, effort: Effort) -> Iterator[Figure]:
 def _rates(
     database: Database, directory: Path, recording: Recording, effort: Effort
 ) -> Iterator[Figure]:
+    """The same rows into the same table with its indexes, one way after the other, in rounds:
+    ours from the lines that the socket brings, the others from rows that are made already."""
     count = effort.choose(20_000, 100_000)
     few = count // 100
     lines, few_lines = _lines(count), _lines(few)
     rows, few_rows = _rows(recording, lines), _rows(recording, few_lines)
+    processor = _Processor(database)
 
-    def ours() -> float:
-        return _stored(database, directory, recording, lines) / count
+    def ours() -> Spent:
+        _empty(database)
+        with (
+            Journal(open_directory(directory), recording.id) as journal,
+            processor.spent() as spent,
+        ):
+            for start in range(0, len(lines), _LINES_AT_ONCE):
+                some = lines[start : start + _LINES_AT_ONCE]
+                journal.lines(some, time.time(), "bench", start)
+            while (piece := journal.take()) is not None:
+                store_piece(database, recording.id, recording.channel, piece, Pace())
+                journal.done(piece)
+        return spent.per(count)
 
-    def bare() -> float:
-        with _timed(database) as connection, connection.cursor() as cursor:
-            began = time.perf_counter()
-            with cursor.copy(chat.COPY.format("chat_messages")) as copy:
-                for start in range(0, len(rows), 1000):
-                    copy.write("".join(rows[start : start + 1000]))
-        return (time.perf_counter() - began) / count
+    def bare() -> Spent:
+        _empty(database)
+        copying = chat_rows.COPY.format("chat_messages")
+        with (
+            processor.spent() as spent,
+            database.transaction() as connection,
+            connection.cursor() as cursor,
+            cursor.copy(copying) as copy,
+        ):
+            for start in range(0, len(rows), 1000):
+                copy.write("".join(rows[start : start + 1000]))
+        return spent.per(count)
 
-    def inserts() -> float:
+    def inserts() -> Spent:
         fields = [row.rstrip("\n").split("\t") for row in few_rows]
-        values = [[None if text == chat.NULL else text for text in row] for row in fields]
+        values = [[None if text == chat_rows.NULL else text for text in row] for row in fields]
         statement = (
-            f"INSERT INTO chat_messages ({chat.COLUMNS})"
+            f"INSERT INTO chat_messages ({chat_rows.COLUMNS})"
             f" VALUES ({', '.join(['%s'] * len(values[0]))})"
         )
         _empty(database)
-        began = time.perf_counter()
-        for row in values:
-            with database.transaction() as connection:
-                connection.execute(statement, row)
-        return (time.perf_counter() - began) / few
+        with processor.spent() as spent:
+            for row in values:
+                with database.transaction() as connection:
+                    connection.execute(statement, row)
+        return spent.per(few)
 
     found = alternating(
-        effort.choose(3, 5), {"ours": ours, "bare COPY": bare, "INSERT each": inserts}
+        effort.choose(3, 9), {"ours": ours, "bare COPY": bare, "INSERT each": inserts}
     )
-    detail = ", ".join(
-        f"{name} {1 / sorted(taken)[len(taken) // 2]:,.0f}/s" for name, taken in found.items()
+    yield _against(found, "bare COPY", "wall", _COPY_LIMIT)
+    yield _against(found, "bare COPY", "cpu", _COPY_LIMIT)
+    yield _against(found, "INSERT each", "wall", _INSERT_LIMIT)
+
+
+def _against(
+    found: Mapping[str, Sequence[Spent]], theirs: str, what: Literal["wall", "cpu"], limit: float
+) -> Figure:
+    """Of each round by itself, so that a machine that others load in between is no matter."""
+    taken = {name: [getattr(one, what) for one in found[name]] for name in ("ours", theirs)}
+    rounds = [a / b for a, b in zip(taken["ours"], taken[theirs], strict=True)]
+    micro = ", ".join(
+        f"{name} {statistics.median(of) * 1e6:.1f} us a row" for name, of in taken.items()
     )
-    yield Figure(
-        "chat into Postgres, time against bare COPY",
-        ratio(found, "ours", "bare COPY"),
-        _COPY_LIMIT,
+    return Figure(
+        f"chat into Postgres, {'time' if what == 'wall' else 'CPU'} against {theirs}",
+        statistics.median(rounds),
+        limit,
         "",
-        detail,
+        f"{micro}; rounds {min(rounds):.2f}-{max(rounds):.2f};"
+        f" {1 / statistics.median(taken['ours']):,.0f} a second",
     )
-    yield Figure(
-        "chat into Postgres, time against INSERT each",
-        ratio(found, "ours", "INSERT each"),
-        _INSERT_LIMIT,
-        "",
-        told({name: [second * 1e6 for second in taken] for name, taken in found.items()}).replace(
-            " s", " us"
-        ),
-    )
+
+
+@dataclass(slots=True)
+class Spent:
+    """Seconds by the clock, and of processor time: ours and the database server's."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def per(self, count: int) -> Spent:
+        return Spent(self.wall / count, self.cpu / count)
+
+
+class _Processor:
+    """Measures what this process and all of the server's together take."""
+
+    def __init__(self, database: Database) -> None:
+        with database.transaction() as connection:
+            row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
+        assert row is not None
+        backend = psutil.Process(row["pid"]).parent()
+        assert backend is not None
+        self._server = backend
+
+    @contextmanager
+    def spent(self) -> Iterator[Spent]:
+        spent = Spent()
+        wall, before = time.perf_counter(), self._so_far()
+        yield spent
+        after = self._so_far()
+        spent.wall = time.perf_counter() - wall
+        # What has ended meanwhile has taken next to nothing.
+        spent.cpu = sum(max(0.0, after[pid] - before.get(pid, 0.0)) for pid in after)
+
+    def _so_far(self) -> dict[int, float]:
+        found = {0: time.process_time()}
+        for process in self._server.children():
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                found[process.pid] = times.user + times.system
+        return found
 
 
 def _lines(count: int) -> list[bytes]:
@@ -127,39 +193,19 @@ def _lines(count: int) -> list[bytes]:
 
 def _rows(recording: Recording, lines: Sequence[bytes]) -> list[str]:
     """The same messages as COPY takes them."""
-    messages = [m for b in batches_of(Piece(_whole(lines), None, 0)) for m in b.messages]
-    return chat.rows(messages, recording.vod_id, recording.channel, recording.began_at)
+    home = Home(recording.vod_id, recording.channel, recording.began_at)
+    batches = list(batches_of(Piece(_whole(lines), None, 0)))
+    made = "".join(chat_rows.of_plain(batch.plain, home) for batch in batches)
+    return made.splitlines(keepends=True)
 
 
 def _whole(lines: Sequence[bytes]) -> bytes:
     return b"\0c 0 bench 0\n" + b"\n".join(lines) + b"\n"
 
 
-def _stored(
-    database: Database, directory: Path, recording: Recording, lines: Sequence[bytes]
-) -> float:
-    """How long it takes from lines as the socket brings them to rows."""
-    _empty(database)
-    with Journal(open_directory(directory), recording.id) as journal:
-        began = time.perf_counter()
-        for start in range(0, len(lines), _LINES_AT_ONCE):
-            journal.lines(lines[start : start + _LINES_AT_ONCE], time.time(), "bench", start)
-        while (piece := journal.take()) is not None:
-            store_piece(database, recording.id, recording.channel, piece, Pace())
-            journal.done(piece)
-        return time.perf_counter() - began
-
-
 def _empty(database: Database) -> None:
     with database.transaction() as connection:
         connection.execute("TRUNCATE chat_messages")
-
-
-@contextmanager
-def _timed(database: Database) -> Iterator[Any]:
-    _empty(database)
-    with database.transaction() as connection:
-        yield connection
 
 
 def _flood(

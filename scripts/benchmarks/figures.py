@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+Found = TypeVar("Found")
 
 
 class Effort(Enum):
@@ -45,9 +47,9 @@ class Figure:
         return f"{verdict}  {self.name:<46} {value:>10}  {limit:<10}  {self.detail}".rstrip()
 
 
-def alternating(rounds: int, tasks: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+def alternating(rounds: int, tasks: Mapping[str, Callable[[], Found]]) -> dict[str, list[Found]]:
     """What each task returned in each round; every other round goes the other way about."""
-    found: dict[str, list[float]] = {name: [] for name in tasks}
+    found: dict[str, list[Found]] = {name: [] for name in tasks}
     names = list(tasks)
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.sandbox import irc_lines
 from vodtender.model import chat, irc
 from vodtender.model.chat import RECONNECT, ChatMessage, Emote, Heard, Mark
-from vodtender.model.chat_patterns import ChatReader
+from vodtender.model.chat_patterns import ChatReader, message_of
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HEARD = Heard(AT, "abc", 7)
@@ -167,7 +167,28 @@ def test_the_fast_way_finds_what_the_other_finds(
         line = f"@{';'.join(items)} {rest}"
         alone, later = said(line), said(line, Heard(AT, "abc", 8))
         found = [one for one in (alone, later) if one is not None]
-        assert reader.read([line, line], HEARD) == found
+        plain, others = reader.read([line, line], HEARD)
+        assert [*others, *(message_of(one) for one in plain)] == found
+
+
+def test_what_a_flood_consists_of_is_read_the_fast_way() -> None:
+    reader = ChatReader()
+    answer = privmsg(reply_parent_msg_id="9", reply_parent_msg_body="well; \\ said")
+    reader.read([privmsg(), answer], HEARD)
+    plain, others = reader.read([privmsg("¯\\_(ツ)_/¯"), answer, privmsg("ünï 🎉")], HEARD)
+    assert [one[-1] for one in plain] == ["¯\\_(ツ)_/¯", "hello", "ünï 🎉"]
+    assert plain[1][7] == "9"
+    assert others == []
+
+
+def test_what_a_person_writes_cannot_pass_for_tags() -> None:
+    reader = ChatReader()
+    reader.read([privmsg()], HEARD)
+    head = privmsg().partition(" ")[0]
+    cut = head[: head.index(";color")]
+    line = f"{cut} :eve!eve@x PRIVMSG #chan :a{head[len(cut) :]} :bob!b@b PRIVMSG #chan :forged"
+    plain, others = reader.read([line], HEARD)
+    assert (plain, others) == ([], [said(line)])
 
 
 def test_tries_of_a_connection_grow_from_a_second_to_a_minute_without_end() -> None:

@@ -61,11 +61,16 @@ def parse_tags(written: str) -> dict[str, str]:
     """What stands between `@` and the first space. A tag without a value has an empty one."""
     pairs = [item.partition("=") for item in written.split(";")]
     if "\\" in written:
-        found = {name: _ESCAPED.sub(_meaning, value) for name, _, value in pairs}
+        found = {name: tag_value(value) for name, _, value in pairs}
     else:
         found = {name: value for name, _, value in pairs}
     found.pop("", None)
     return found
+
+
+def tag_value(written: str) -> str:
+    """What a tag's value means."""
+    return _ESCAPED.sub(_meaning, written)
 
 
 def command_of(line: bytes) -> bytes:

@@ -35,7 +35,7 @@ from vodtender.store.chat import Batch
 _SEGMENT_BYTES = 16 * 1024 * 1024
 _MEMORY_BYTES = 16 * 1024 * 1024
 _PIECE_BYTES = 4 * 1024 * 1024
-_BATCH_MESSAGES = 250
+_BATCH_MESSAGES = 1000
 _CHUNK = b"\0c "
 _EVENT = b"\0e "
 _LOCK_NAME = "lock"
@@ -239,14 +239,13 @@ def left_behind(directory: DataDirectory) -> list[int]:
 def batches_of(piece: Piece) -> Iterator[Batch]:
     """What a piece says, some of it at a time."""
     batch, reader = Batch(), ChatReader()
-    text = piece.data.decode("utf-8", "replace")
-    for chunk in text.removeprefix("\0").split("\n\0"):
-        head, _, body = chunk.partition("\n")
+    for chunk in piece.data.removeprefix(b"\0").split(b"\n\0"):
+        head, _, body = chunk.decode("utf-8", "replace").partition("\n")
         if head.startswith("e "):
             _read_event(batch, head[2:])
         elif head.startswith("c "):
             _read_lines(batch, reader, head, body)
-        if len(batch.messages) >= _BATCH_MESSAGES:
+        if len(batch.plain) + len(batch.messages) >= _BATCH_MESSAGES:
             yield batch
             batch = Batch()
     yield batch
@@ -258,7 +257,9 @@ def _read_lines(batch: Batch, reader: ChatReader, head: str, body: str) -> None:
         at, number = datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC), int(first)
     except (ValueError, OverflowError):
         return  # the rest of a file that a crash of the machine has torn
-    for said in reader.read(body.split("\n"), Heard(at, connection, number)):
+    plain, others = reader.read(body.split("\n"), Heard(at, connection, number))
+    batch.plain += plain
+    for said in others:
         if isinstance(said, ChatMessage):
             batch.messages.append(said)
         else:

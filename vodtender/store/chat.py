@@ -7,26 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 
 import psycopg
-from psycopg import errors as pg
 
 from vodtender.model.chat import ChatMessage, Gap, Mark
+from vodtender.model.chat_patterns import Plain
+from vodtender.store import chat_rows
+from vodtender.store.chat_rows import COLUMNS, COPY, Home
 from vodtender.store.database import Connection
-
-COLUMNS = (
-    '"timestamp", relative_seconds, message_id, vod_id, channel, username, message, kind, user_id,'
-    " display_name, color, badges, emotes, reply_to, bits, is_action, notice, system_message,"
-    " details"
-)
-_TABS = COLUMNS.count(",")
-NULL = "\x01\x02"
-"""What stands for NULL in a COPY. Without a backslash, so that one look at a line tells whether
-anything in it has to be escaped."""
-COPY = f"COPY {{}} ({COLUMNS}) FROM STDIN WITH (NULL '{NULL}')"
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\x01": "\\\x01"})
 
 
 @dataclass(slots=True)
@@ -40,6 +30,7 @@ class Batch:
     heard_until: datetime | None = None
     heard_at: list[datetime] = field(default_factory=list)
     """When its messages came, as often as some came together."""
+    plain: list[Plain] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,7 @@ def store(connection: Connection, recording_id: int, batches: Iterable[Batch]) -
     ).fetchone()
     if found is None:
         raise LookupError(f"no recording {recording_id}")
-    arrivals = _Arrivals(batches, found["vod_id"], found["channel"], found["began_at"])
+    arrivals = _Arrivals(batches, Home(found["vod_id"], found["channel"], found["began_at"]))
     stored = _insert(connection, arrivals)
     for at in arrivals.rest.resumed:
         _resume(connection, recording_id, at)
@@ -84,36 +75,32 @@ class _Arrivals:
     """The rows of some batches, made as they are asked for and kept for another try; and what
     else those batches say, once all rows are made."""
 
-    def __init__(
-        self, batches: Iterable[Batch], vod_id: str, channel: str, began_at: datetime
-    ) -> None:
+    def __init__(self, batches: Iterable[Batch], home: Home) -> None:
         self.rest = Batch()
         self.first: datetime | None = None
         self.last: datetime | None = None
         self.made: list[str] = []
+        """Rows, many in each of these."""
+        self.number = 0
         self._batches = iter(batches)
-        self._vod_id = vod_id
-        self._channel = channel
-        self._began_at = began_at
-        self._ids: set[str] = set()
+        self._home = home
 
     def blocks(self) -> Iterator[str]:
         """Rows that follow those that were made, some at a time."""
         for batch in self._batches:
             self._keep(batch)
-            messages = [m for m in batch.messages if m.message_id not in self._ids]
-            self._ids.update([m.message_id for m in messages])
-            if len(self._ids) < len(self.made) + len(messages):  # some are twice in one batch
-                messages = list({m.message_id: m for m in messages}.values())
-            if messages:
-                made = rows(messages, self._vod_id, self._channel, self._began_at)
-                self.made += made
-                yield "".join(made)
+            rows = chat_rows.of_plain(batch.plain, self._home)
+            rows += chat_rows.of_messages(batch.messages, self._home)
+            if rows:
+                self.number += len(batch.plain) + len(batch.messages)
+                self.made.append(rows)
+                yield rows
 
-    def finish(self) -> None:
-        """Makes all that are not yet made."""
+    def rows(self) -> list[str]:
+        """All there are, also those that were not yet asked for."""
         for _ in self.blocks():
             pass
+        return [f"{row}\n" for row in "".join(self.made).split("\n")[:-1]]
 
     def _keep(self, batch: Batch) -> None:
         rest = self.rest
@@ -123,65 +110,13 @@ class _Arrivals:
         rest.resumed += batch.resumed
         if batch.heard_until is not None:
             rest.heard_until = max(rest.heard_until or batch.heard_until, batch.heard_until)
-        if batch.messages:
-            times = [message.timestamp for message in batch.messages]
-            first, last = min(times), max(times)
-            self.first = first if self.first is None else min(first, self.first)
-            self.last = last if self.last is None else max(last, self.last)
-
-
-def rows(
-    messages: Iterable[ChatMessage], vod_id: str, channel: str, began_at: datetime
-) -> list[str]:
-    """As `COPY` reads them."""
-    vod_id, channel = _escaped(vod_id), _escaped(channel)
-    written = []
-    for m in messages:
-        # Unpacked, which is much faster than fields by name.
-        id_, at, nick, said, kind, user, name, color, badges, emotes, reply, bits, *last = m
-        is_action, notice, system_message, details = last
-        row = (
-            f"{at.isoformat()}\t{(at - began_at).total_seconds()}"
-            f"\t{id_}\t{vod_id}\t{channel}\t{nick}\t{said}\t{kind}"
-            f"\t{user or NULL}\t{name or NULL}\t{color or NULL}"
-            f"\t{badges or NULL}\t{emotes or NULL}\t{reply or NULL}"
-            f"\t{NULL if bits is None else bits}\t{is_action}\t{notice or NULL}"
-            f"\t{system_message or NULL}\t{details or NULL}\n"
-        )
-        if (
-            "\\" in row
-            or row.count("\t") != _TABS
-            or row.count("\n") != 1
-            or "\r" in row
-            or NULL in said
-        ):
-            row = _escaped_row(m, vod_id, channel, began_at)
-        written.append(row)
-    return written
-
-
-def _escaped_row(m: ChatMessage, vod_id: str, channel: str, began_at: datetime) -> str:
-    seconds = (m.timestamp - began_at).total_seconds()
-    first = (m.timestamp.isoformat(), str(seconds))
-    optional = (m.user_id, m.display_name, m.color, m.badges, m.emotes, m.reply_to)
-    bits = NULL if m.bits is None else str(m.bits)
-    last = (m.notice, m.system_message, m.details)
-    fields = (
-        *first,
-        _escaped(m.message_id),
-        vod_id,
-        channel,
-        *(_escaped(text) for text in (m.username, m.message, m.kind)),
-        *(_escaped(text) if text else NULL for text in optional),
-        bits,
-        str(m.is_action),
-        *(_escaped(text) if text else NULL for text in last),
-    )
-    return "\t".join(fields) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return text.translate(_ESCAPES)
+        times = [message.timestamp for message in batch.messages]
+        if batch.plain:
+            sent = [message[1] for message in batch.plain]
+            times += [datetime.fromtimestamp(int(at) / 1000, UTC) for at in (min(sent), max(sent))]
+        if times:
+            self.first = min([*times, self.first or times[0]])
+            self.last = max([*times, self.last or times[0]])
 
 
 def _insert(connection: Connection, arrivals: _Arrivals) -> Stored:
@@ -194,18 +129,22 @@ def _insert(connection: Connection, arrivals: _Arrivals) -> Stored:
     try:
         with connection.transaction():
             _copy(connection, "chat_messages", chain([first], blocks))
-        return Stored(len(arrivals.made), 0)
-    except pg.UniqueViolation:
-        pass
+        return Stored(arrivals.number, 0)
     except (psycopg.DataError, psycopg.IntegrityError):
-        arrivals.finish()
-        return _one_by_one(connection, arrivals.made)
-    arrivals.finish()
+        return _merge_what_can_be(connection, arrivals.rows())
+
+
+def _merge_what_can_be(connection: Connection, rows: Sequence[str]) -> Stored:
+    """What the database would not have must not keep out the rest: it is looked for by halves."""
     try:
         with connection.transaction():
-            return Stored(_merge(connection, arrivals.made), 0)
+            return Stored(_merge(connection, rows), 0)
     except (psycopg.DataError, psycopg.IntegrityError):
-        return _one_by_one(connection, arrivals.made)
+        if len(rows) == 1:
+            return Stored(0, 1)
+    half = len(rows) // 2
+    found = [_merge_what_can_be(connection, part) for part in (rows[:half], rows[half:])]
+    return Stored(sum(one.new for one in found), sum(one.refused for one in found))
 
 
 def _copy(connection: Connection, table: str, blocks: Iterable[str]) -> None:
@@ -214,30 +153,18 @@ def _copy(connection: Connection, table: str, blocks: Iterable[str]) -> None:
             copy.write(block)
 
 
-def _merge(connection: Connection, lines: Sequence[str]) -> int:
+def _merge(connection: Connection, rows: Sequence[str]) -> int:
     connection.execute(
         "CREATE TEMPORARY TABLE chat_arrivals (LIKE chat_messages INCLUDING DEFAULTS)"
         " ON COMMIT DROP"
     )
-    _copy(connection, "chat_arrivals", ["".join(lines)])
+    _copy(connection, "chat_arrivals", ["".join(rows)])
     inserted = connection.execute(
         f"INSERT INTO chat_messages ({COLUMNS}) SELECT {COLUMNS} FROM chat_arrivals"
-        " ON CONFLICT (message_id) DO NOTHING"
+        " ON CONFLICT DO NOTHING"
     ).rowcount
     connection.execute("DROP TABLE chat_arrivals")
     return inserted
-
-
-def _one_by_one(connection: Connection, lines: Sequence[str]) -> Stored:
-    """What the database would not have must not keep out the rest."""
-    new = refused = 0
-    for line in lines:
-        try:
-            with connection.transaction():
-                new += _merge(connection, [line])
-        except (psycopg.DataError, psycopg.IntegrityError):
-            refused += 1
-    return Stored(new, refused)
 
 
 def _take_back(connection: Connection, recording_id: int, vod_id: str, arrivals: _Arrivals) -> None:
@@ -265,9 +192,8 @@ def _take_back(connection: Connection, recording_id: int, vod_id: str, arrivals:
 
 _THEIRS = (
     "m.message_id = k.target_id",
-    "k.target_id IS NULL AND m.vod_id = %(vod)s AND m.username = k.username"
-    ' AND m."timestamp" <= k.at',
-    'k.target_id IS NULL AND k.username IS NULL AND m.vod_id = %(vod)s AND m."timestamp" <= k.at',
+    'k.target_id IS NULL AND m.username = k.username AND m."timestamp" <= k.at',
+    'k.target_id IS NULL AND k.username IS NULL AND m."timestamp" <= k.at',
 )
 
 
@@ -277,9 +203,9 @@ def apply_marks(connection: Connection, vod_id: str, mark_ids: Sequence[str]) ->
         connection.execute(
             "UPDATE chat_messages m SET deleted_at = first.at FROM ("
             " SELECT m.message_id, min(k.at) AS at FROM chat_marks k JOIN chat_messages m"
-            f" ON m.deleted_at IS NULL AND {theirs}"
+            f" ON m.vod_id = %(vod)s AND m.deleted_at IS NULL AND {theirs}"
             " WHERE k.mark_id = ANY(%(marks)s) GROUP BY 1) AS first"
-            " WHERE m.message_id = first.message_id",
+            " WHERE m.vod_id = %(vod)s AND m.message_id = first.message_id",
             {"vod": vod_id, "marks": list(mark_ids)},
         )
 

@@ -11,6 +11,11 @@ from vodtender.store import chat
 from vodtender.store.database import Connection
 
 _LONGEST_STREAM = "interval '49 hours'"
+_KEPT = (
+    '"timestamp", deleted_at, bits, is_action, message_id, channel, username, message, kind,'
+    " user_id, display_name, color, badges, emotes, reply_to, notice, system_message, details"
+)
+"""Columns of a message that do not depend on whose it is."""
 _TWITCH_KEEPS = "interval '70 days'"
 """After that no VOD of a stream can appear any more: Twitch has deleted it."""
 
@@ -68,21 +73,29 @@ def pending(connection: Connection, ended_seconds_ago: float) -> list[Pending]:
 
 
 def move_some(connection: Connection, pending: Pending, vod: Candidate, limit: int) -> int:
-    """Gives so many of its messages to the VOD; returns how many there were. Whoever stores
-    more of them meanwhile waits, since both hold the recording's row."""
+    """Gives so many of its messages to the VOD, which may have some of them already; returns how
+    many there were. Whoever stores more of them meanwhile waits, since both hold the
+    recording's row."""
     connection.execute(
         "SELECT FROM chat_recordings WHERE id = %s FOR UPDATE", (pending.recording_id,)
     )
-    return connection.execute(
-        """
-        UPDATE chat_messages SET vod_id = %(vod)s,
-            relative_seconds = extract(epoch FROM "timestamp" - %(began)s)
-        WHERE message_id IN (
+    row = connection.execute(
+        f"""
+        WITH chosen AS (
             SELECT message_id FROM chat_messages WHERE vod_id = %(placeholder)s LIMIT %(limit)s
+        ), taken AS (
+            DELETE FROM chat_messages m USING chosen
+            WHERE m.vod_id = %(placeholder)s AND m.message_id = chosen.message_id RETURNING m.*
+        ), given AS (
+            INSERT INTO chat_messages (vod_id, relative_seconds, {_KEPT})
+            SELECT %(vod)s, extract(epoch FROM "timestamp" - %(began)s), {_KEPT} FROM taken
+            ON CONFLICT DO NOTHING
         )
+        SELECT count(*) AS number FROM taken
         """,
         {**_values(pending, vod), "limit": limit},
-    ).rowcount
+    ).fetchone()
+    return 0 if row is None else int(row["number"])
 
 
 def settle(connection: Connection, pending: Pending, vod: Candidate) -> None:

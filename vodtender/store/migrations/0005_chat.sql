@@ -10,7 +10,7 @@ CREATE TABLE chat_messages (
     deleted_at timestamptz,
     bits integer,
     is_action boolean NOT NULL DEFAULT false,
-    message_id text PRIMARY KEY,
+    message_id text NOT NULL,
     vod_id text NOT NULL,
     channel text NOT NULL,
     username text NOT NULL,
@@ -26,7 +26,10 @@ CREATE TABLE chat_messages (
     -- Of a USERNOTICE: its kind (`sub`, `raid`, …), what the system says, and the parameters.
     notice text,
     system_message text,
-    details jsonb
+    details jsonb,
+    -- The VOD first, as in all indexes: what is written at a time lies together in them, however
+    -- many messages there are. Ids alone would be scattered over an index of gigabytes.
+    PRIMARY KEY (vod_id, message_id)
 );
 CREATE INDEX chat_messages_by_vod ON chat_messages (vod_id, "timestamp");
 -- A ban takes back what one user said.
