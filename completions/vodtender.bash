@@ -2,9 +2,10 @@
 
 __vodtender_commands() {
     case $1 in
-    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune chat backup restore auth vacuum db export config migrate audit' ;;
+    'vodtender') words='run status vods add retry reprocess skip cancel priority resolve breaker pause resume drain prune archive chat backup restore auth vacuum db export config migrate audit' ;;
     'vodtender vods') words='show' ;;
     'vodtender breaker') words='status reset trip' ;;
+    'vodtender archive') words='list fetch verify' ;;
     'vodtender chat') words='status gaps export record' ;;
     'vodtender backup') words='list verify prune keep' ;;
     'vodtender auth') words='login import status refresh logout rekey' ;;
@@ -37,6 +38,10 @@ __vodtender_options() {
     'vodtender resume') words='--reason --dry-run --json -h --help' ;;
     'vodtender drain') words='--worker --all --wait --timeout --reason --dry-run --json -h --help' ;;
     'vodtender prune') words='--older-than --dry-run -y --yes --reason --json -h --help' ;;
+    'vodtender archive') words='--include-waiting --limit --dry-run -y --yes --reason --json -h --help' ;;
+    'vodtender archive list') words='--json -h --help' ;;
+    'vodtender archive fetch') words='--tier --wait --dry-run --json -h --help' ;;
+    'vodtender archive verify') words='--limit --read --json -h --help' ;;
     'vodtender chat') words='-h --help' ;;
     'vodtender chat status') words='--json -h --help' ;;
     'vodtender chat gaps') words='--json -h --help' ;;
@@ -109,6 +114,10 @@ __vodtender_value() {
     'vodtender drain --reason') words= ;;
     'vodtender prune --older-than') words= ;;
     'vodtender prune --reason') words= ;;
+    'vodtender archive --limit') words= ;;
+    'vodtender archive --reason') words= ;;
+    'vodtender archive fetch --tier') words= ;;
+    'vodtender archive verify --limit') words= ;;
     'vodtender chat export --format') words= ;;
     'vodtender chat export -o') files=1 ;;
     'vodtender chat export --output') files=1 ;;

@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.archive",
     "tests.maintained",
     "tests.s3",
+    "tests.cold",
     "tests.pgbouncer",
     "tests.cli.commands",
     "tests.restoring",

@@ -77,14 +77,20 @@ class S3:
         """From now on this goes wrong, and nothing else."""
         self._tell("faults", json.dumps([asdict(fault) for fault in faults]).encode())
 
+    def thaw_after(self, looks: int) -> None:
+        """What is asked for in a slow class can be read after so many looks at it; 0: at once."""
+        how = {"progression": "manual", "times": looks} if looks else {"progression": "immediate"}
+        body = json.dumps({"model_name": "s3::keyrestore", "transition": how}).encode()
+        self._tell("moto-api/state-manager/set-transition", body, under="")
+
     def seen(self) -> list[str]:
         """The operations asked of it since the faults were set."""
         found: list[str] = json.loads(self._tell("seen", None))
         return found
 
-    def _tell(self, what: str, body: bytes | None) -> bytes:
+    def _tell(self, what: str, body: bytes | None, under: str = "-/") -> bytes:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{self.endpoint}/-/{what}", body, timeout=30) as answer:
+        with opener.open(f"{self.endpoint}/{under}{what}", body, timeout=30) as answer:
             data: bytes = answer.read()
         return data
 

@@ -20,6 +20,7 @@ _SCRIPTS = Path(__file__).parents[1] / "scripts"
 _UNITS = sorted((_SCRIPTS / "systemd").iterdir())
 _CALLS = {
     "backup-db.sh": ["backup"],
+    "archive-vods.sh": ["archive", "--yes"],
     "test-restore.sh": ["restore", "--test"],
 }
 
@@ -94,6 +95,7 @@ def test_every_timer_has_its_service_and_every_service_a_command_that_there_is()
     timers = [path for path in _UNITS if path.suffix == ".timer"]
     assert {path.stem for path in timers} == {
         "vod-tender-backup",
+        "vod-tender-archive",
         "vod-tender-restore-test",
     }
     for timer in timers:
@@ -130,6 +132,7 @@ def jobs() -> list[Any]:
 def test_the_cron_jobs_have_the_names_that_the_runbook_uses() -> None:
     assert [job["metadata"]["name"] for job in jobs()] == [
         "vod-db-backup",
+        "vod-archive",
         "vod-restore-test",
     ]
     secrets = {
@@ -154,3 +157,12 @@ def test_the_cron_jobs_have_the_names_that_the_runbook_uses() -> None:
                 assert (named["name"], named["key"]) == secrets[variable["name"]]
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_archive_runs_where_the_daemons_volume_is() -> None:
+    pod = jobs()[1]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "vod-data"
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    assert mount["mountPath"] == "/data"
+    (term,) = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["labelSelector"]["matchLabels"] == {"app": "vod-api"}

@@ -71,6 +71,10 @@ NEEDING_THE_DATABASE = [
     ("chat", "gaps"),
     ("chat", "export", "1"),
     ("chat", "record", "--vod", "1"),
+    ("archive", "--yes"),
+    ("archive", "list"),
+    ("archive", "fetch", "1"),
+    ("archive", "verify"),
     ("backup",),
     ("backup", "keep", "latest"),
 ]

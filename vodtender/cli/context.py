@@ -35,12 +35,12 @@ class Context:
         return self._settings
 
     @contextmanager
-    def database(self, *, create: bool = False) -> Iterator[Database]:
-        """The database of the settings, at the current schema; with `create` an embedded one is
-        made where there is none. Raises DatabaseUnavailable."""
+    def database(self, *, create: bool = False, pooled: bool = False) -> Iterator[Database]:
+        """The database of the settings, at the current schema; `pooled` for threads, and with
+        `create` an embedded one is made where there is none. Raises DatabaseUnavailable."""
         from vodtender.procedures.opening import open_database
 
-        with open_database(self.settings(), create=create) as database:
+        with open_database(self.settings(), create=create, pooled=pooled) as database:
             yield database
 
 

@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "resume": "Go on after pause.",
     "drain": "Let running daemons finish what they have in hand.",
     "prune": "Remove local files that YouTube has processed.",
+    "archive": "Move old VOD files to cheaper storage, and have them back.",
     "chat": "Record chat, see how that stands, and export it.",
     "backup": "Dump the database, and look after the dumps.",
     "restore": "Restore the database from a backup, or prove that it could be.",

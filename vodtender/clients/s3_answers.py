@@ -123,7 +123,9 @@ def _of_answer(error: Any, what: str) -> VodtenderError:
         if code in codes or status in statuses:
             return meaning(what, code)
     said = error.response.get("Error", {}).get("Message", "")
-    return Rejected(f"{what}: S3 refuses it: {code} {said}".rstrip(". ") + ".", code="s3_refused")
+    hint = "set a storage class that this store has" if code == "InvalidStorageClass" else ""
+    told = f"{what}: S3 refuses it: {code} {said}".rstrip(". ") + "."
+    return Rejected(told, hint=hint, code="s3_refused")
 
 
 def _clock(what: str, code: str) -> VodtenderError:

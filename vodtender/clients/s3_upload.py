@@ -35,6 +35,7 @@ _SIDE_BY_SIDE = 8
 _MOST_MEMORY_BYTES = 96 * 1024**2
 _READ_BYTES = 1 << 20
 _DAMAGED = "s3_damaged"
+_CHANGED = "file_changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +74,33 @@ def upload(
     *,
     storage_class: str = "STANDARD",
     metadata: dict[str, str] | None = None,
+    sha256: str | None = None,
+    side_by_side: int | None = None,
     progress: Progress = lambda _done: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Sent:
     """Brings a file there and proves it. One that is there already, and the same, is not sent
-    again. The file must not change meanwhile.
+    again. The file must not change meanwhile; with `sha256`, what is not that never becomes an
+    object. `side_by_side` parts (8) are in memory at a time, and one more.
 
     Raises:
-        Transient: the way or the store failed; begun again, it goes on.
+        Transient: the way or the store failed; begun again, it goes on. Or the file is not what
+            it should be (code `file_changed`).
         AuthExpired, CredentialsMissing: the key is refused, or there is none.
         NotFound: no such bucket (code `no_bucket`).
         Rejected: the store refuses it, or cannot prove what it holds (code `s3_unproven`).
         Stopped: as was asked.
         OSError: the file cannot be read.
     """
-    sending = _Sending(store, path, at, progress, should_stop)
+    sending = _Sending(
+        store,
+        path,
+        at,
+        sha256=sha256,
+        side_by_side=side_by_side or _SIDE_BY_SIDE,
+        progress=progress,
+        should_stop=should_stop,
+    )
     if (found := sending.already_there(storage_class)) is not None:
         return found
     return sending.send(storage_class, metadata or {})
@@ -99,6 +112,9 @@ class _Sending:
         store: Store,
         path: Path,
         at: S3Location,
+        *,
+        sha256: str | None,
+        side_by_side: int,
         progress: Progress,
         should_stop: Callable[[], bool],
     ) -> None:
@@ -108,6 +124,8 @@ class _Sending:
         self._at = at
         self._where = {"Bucket": at.bucket, "Key": at.key}
         self._what = f"uploading {at}"
+        self._sha256 = sha256
+        self._side_by_side = side_by_side
         self._progress = progress
         self._should_stop = should_stop
         self._size = path.stat().st_size
@@ -131,7 +149,7 @@ class _Sending:
             parts = self._send_parts(session)
             return self._finish(session, parts)
         except Transient as error:
-            if error.code == _DAMAGED:
+            if error.code in (_DAMAGED, _CHANGED):
                 self._forget(session)
             raise  # else what is there is used by the next try
         except Stopped:
@@ -164,7 +182,9 @@ class _Sending:
                 return None  # a key that may only write need not be able to list
             raise
         mine = [one for one in said.get("Uploads", []) if one["Key"] == self._at.key]
-        mine = [one for one in mine if one.get("StorageClass", "STANDARD") == storage_class]
+        # Some stores say STANDARD of all.
+        known = (storage_class, "STANDARD")
+        mine = [one for one in mine if one.get("StorageClass", "STANDARD") in known]
         for one in sorted(mine, key=lambda one: one["Initiated"], reverse=True)[:1]:
             there: dict[int, dict[str, Any]] = {}
             pages = self._client.get_paginator("list_parts")
@@ -176,39 +196,48 @@ class _Sending:
         return None
 
     def _send_parts(self, session: _Session) -> list[_Part]:
-        """All parts, in order. Only as many are in memory as are on their way."""
+        """All parts, in order. Only as many are in memory as are on their way, and the one that
+        is read next: one reader goes through the file, so that it can be digested meanwhile."""
         count = max(1, -(-self._size // session.part_bytes))
-        lanes = max(1, min(_SIDE_BY_SIDE, _MOST_MEMORY_BYTES // session.part_bytes))
+        lanes = max(1, min(self._side_by_side, _MOST_MEMORY_BYTES // session.part_bytes))
         parts: list[_Part] = []
         failed = threading.Event()
+        digest = None if self._sha256 is None else hashlib.sha256()
         descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             with ThreadPoolExecutor(lanes, thread_name_prefix="s3") as pool:
                 waiting: set[Future[_Part]] = set()
                 try:
                     for number in range(1, count + 1):
+                        data = self._read_part(descriptor, session, number)
                         if len(waiting) >= lanes:
                             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                             parts += [one.result() for one in done]
-                        waiting.add(
-                            pool.submit(self._send_part, descriptor, session, number, failed)
-                        )
+                        waiting.add(pool.submit(self._send_part, data, session, number, failed))
+                        if digest is not None:
+                            digest.update(data)
                     parts += [one.result() for one in waiting]
                 except BaseException:
                     failed.set()
                     raise
         finally:
             os.close(descriptor)
-        if sum(part.size_bytes for part in parts) != self._size:
-            raise Transient(f"{self._path} changed while it was uploaded.", code="file_changed")
+        if sum(part.size_bytes for part in parts) != self._size or (
+            digest is not None and digest.hexdigest() != self._sha256
+        ):
+            raise self._changed()
         return sorted(parts, key=lambda part: part.number)
 
+    def _read_part(self, descriptor: int, session: _Session, number: int) -> bytes:
+        if self._should_stop():
+            raise Stopped(f"the upload of {self._at} was stopped")
+        return _read(descriptor, (number - 1) * session.part_bytes, session.part_bytes)
+
     def _send_part(
-        self, descriptor: int, session: _Session, number: int, failed: threading.Event
+        self, data: bytes, session: _Session, number: int, failed: threading.Event
     ) -> _Part:
         if failed.is_set() or self._should_stop():
             raise Stopped(f"the upload of {self._at} was stopped")
-        data = _read(descriptor, (number - 1) * session.part_bytes, session.part_bytes)
         crc32 = zlib.crc32(data)
         there = session.there.get(number)
         # Half of all the work, so only where there is no checksum to compare.
@@ -294,16 +323,25 @@ class _Sending:
             f"{self._what}: what the store holds differs from the file.", code=_DAMAGED
         )
 
+    def _changed(self) -> Transient:
+        return Transient(f"{self._path} is not what it was, or changes just now.", code=_CHANGED)
+
     def _forget(self, session: _Session) -> None:
         """Leaves nothing of an upload that no later try can use."""
         with suppress(BotoCoreError, ClientError):  # the bucket's rules end it at last
             self._client.abort_multipart_upload(**self._where, UploadId=session.id)
 
     def _crc32_of_file(self) -> int:
-        crc32 = 0
+        crc32, digest = 0, hashlib.sha256()
         with self._path.open("rb") as file:
             while block := file.read(_READ_BYTES):
+                if self._should_stop():
+                    raise Stopped(f"the upload of {self._at} was stopped")
                 crc32 = zlib.crc32(block, crc32)
+                if self._sha256 is not None:
+                    digest.update(block)
+        if self._sha256 is not None and digest.hexdigest() != self._sha256:
+            raise self._changed()
         return crc32
 
 

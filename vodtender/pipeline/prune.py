@@ -160,7 +160,7 @@ class _Sweep:
                 here.append(vod)
             else:
                 gone.append(self._gone(vod))
-        return [self._one(vod, rank) for vod, rank in _ranked(here)] + gone
+        return [self._one(vod, rank) for vod, rank in ranked(here)] + gone
 
     def _one(self, vod: Vod, rank: int) -> Pruned:
         try:
@@ -180,7 +180,7 @@ class _Sweep:
                 if current is None or self.directory.file_of(current) != path:
                     return Pruned(vod.twitch_vod_id, path, 0, Fate.STAYS, "it is changing just now")
                 vod = current
-            size_bytes, foreign = _look(path, vod)
+            size_bytes, foreign = look(path, vod)
             verdict = self.verdict_on(vod, rank, clock(connection))
             if foreign is not None:
                 verdict = Verdict(False, foreign)
@@ -224,7 +224,7 @@ class _Sweep:
         return Pruned(vod.twitch_vod_id, path, 0, Fate.GONE, gone)
 
 
-def _look(path: Path, vod: Vod) -> tuple[int, str | None]:
+def look(path: Path, vod: Vod) -> tuple[int, str | None]:
     """The size of what lies there; and why it is not the file that vodtender made, if it is
     not: then it may be the only copy of something else."""
     try:
@@ -240,7 +240,7 @@ def _look(path: Path, vod: Vod) -> tuple[int, str | None]:
     return found.st_size, None
 
 
-def _ranked(here: Sequence[Vod]) -> list[tuple[Vod, int]]:
+def ranked(here: Sequence[Vod]) -> list[tuple[Vod, int]]:
     """With each its place among the files of its channel, newest stream first."""
     ranks: dict[str, int] = {}
     ranked = []

@@ -347,7 +347,7 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
     ).fetchone()
     if row is None:
         raise _lost(claim)
-    connection.execute("DELETE FROM transfers WHERE vod_id = %s", (claim.vod_id,))
+    hide(connection, claim.vod_id)
     if change.forget_session:
         connection.execute(
             "DELETE FROM uploads WHERE vod_id = %s AND video_id IS NULL", (claim.vod_id,)
@@ -375,6 +375,11 @@ def release(connection: Connection, claim: Claim) -> None:
         sql.SQL("id = %(id)s AND worker_id = %(worker_id)s AND claim = %(claim)s"),
         _named(claim),
     )
+
+
+def hide(connection: Connection, vod_id: int) -> None:
+    """Nothing of it moves any more."""
+    connection.execute("DELETE FROM transfers WHERE vod_id = %s", (vod_id,))
 
 
 def _give_back(connection: Connection, which: sql.SQL, parameters: dict[str, Any]) -> int:

@@ -67,6 +67,13 @@ def get(connection: Connection, twitch_vod_id: str, *, lock: bool = False) -> Vo
         return cursor.execute(query, (twitch_vod_id,)).fetchone()
 
 
+def by_numbers(connection: Connection, twitch_vod_ids: Sequence[str]) -> list[Vod]:
+    """Those of these VODs that there are."""
+    query = _SELECT + sql.SQL("WHERE twitch_vod_id = ANY(%s) ORDER BY id")
+    with connection.cursor(row_factory=class_row(Vod)) as cursor:
+        return cursor.execute(query, (list(twitch_vod_ids),)).fetchall()
+
+
 def find(connection: Connection, wanted: Filter, *, limit: int | None) -> list[Vod]:
     """The VODs that fit, the newest stream first."""
     query = _SELECT + _where(wanted) + _NEWEST_FIRST
