@@ -536,6 +536,8 @@ def test_an_error_that_nobody_reads_has_its_status_all_the_same(
 ) -> None:
     assert piped(archive, tmp_path, "vodtender nonsense 2>&-").returncode == 2
     assert piped(archive, tmp_path, "vodtender nonsense >/dev/full").returncode == 2
+    assert piped(archive, tmp_path, "vodtender nonsense 2>/dev/full").returncode == 2
+    assert piped(archive, tmp_path, "vodtender db 2>/dev/full").returncode == 2
 
 
 # --- Ctrl-C -----------------------------------------------------------------------------

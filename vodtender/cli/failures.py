@@ -9,7 +9,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 import typer
 
@@ -31,16 +32,19 @@ def guarded(command: Callable[[], object], arguments: list[str]) -> int:
         except typer.Exit as error:
             return error.exit_code
         except BrokenPipeError:
-            _close_stdout()
+            _close(sys.stdout)
             return Exit.DONE
         except (Exception, KeyboardInterrupt) as error:
             ours = _in_our_words(error, debug=debug)
             trace = traceback.format_exc() if debug else ""
-            if not _can_print():
-                _close_stdout()
-            if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
-                sys.stderr.write(f"{error}\n\n")
-            _tell(ours, trace, as_json=as_json)
+            if not _takes_output(sys.stdout):
+                _close(sys.stdout)
+            with suppress(OSError):  # the exit status says it still
+                if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
+                    sys.stderr.write(f"{error}\n\n")
+                _tell(ours, trace, as_json=as_json)
+            if not _takes_output(sys.stderr):
+                _close(sys.stderr)
             return ours.exit
 
 
@@ -119,14 +123,14 @@ def _usable_streams(*, as_json: bool) -> Iterator[None]:
             sys.stdout, sys.stderr = before
 
 
-def _can_print() -> bool:
+def _takes_output(stream: TextIO) -> bool:
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
         return False
     return True
 
 
-def _close_stdout() -> None:
+def _close(stream: TextIO) -> None:
     """Nobody reads any more; Python would complain once more at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
