@@ -459,6 +459,7 @@ def test_what_waited_for_a_login_goes_on(desk: Desk) -> None:
 
 
 def test_status_with_nobody_logged_in_and_no_uploads_wanted_is_fine(desk: Desk) -> None:
+    desk.set(YT_ENABLED="0")
     ran = desk.type("status")
     assert ran.status == 0
     assert "Nobody is logged in" in ran.out

@@ -368,6 +368,14 @@ def test_accounts_tell_who_they_are_and_what_is_wrong(archive: Archive) -> None:
     assert "vodtender auth login youtube --account second" in _commands(document(archive))
 
 
+def test_youtube_credentials_without_a_login_are_told(archive: Archive) -> None:
+    _worker(archive)
+    archive.add("1", "downloaded", channel="alice")
+    application = {"yt_client_id": "123-abc.apps.example", "yt_client_secret": "secret"}
+    assert _commands(document(archive, **application)) == ["vodtender auth login youtube"]
+    assert _commands(document(archive, **application, yt_enabled=False)) == []
+
+
 def test_an_account_that_is_wanted_and_not_there_is_a_problem(archive: Archive) -> None:
     assert document(archive)["accounts"] == []
     found = document(

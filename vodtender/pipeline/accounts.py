@@ -11,7 +11,7 @@ from vodtender import log
 from vodtender.config.settings import Settings
 from vodtender.errors import AuthExpired, DatabaseUnavailable, RateLimited
 from vodtender.model.quota import pacific_day, project_of
-from vodtender.pipeline.oauth_services import YOUTUBE, uploads_wanted
+from vodtender.pipeline.oauth_services import SERVICES, YOUTUBE, uploads_wanted
 from vodtender.pipeline.renewal import Renewal
 from vodtender.pipeline.token_box import TokenBox
 from vodtender.store import tokens as store
@@ -66,6 +66,7 @@ class Accounts:
             on_units=lambda units: self._count(account, units),
             on_limit=lambda answer: self._hold(account, answer),
             upload_cost_units=self._settings.yt_upload_cost_units,
+            login=SERVICES[YOUTUBE].login_hint(account),
         )
 
     def renew_due(self) -> int:

@@ -109,7 +109,7 @@ def uploads_wanted(settings: Settings, accounts: Iterable[_Account]) -> bool:
 
 def absent_accounts(settings: Settings, accounts: Sequence[_Account]) -> tuple[str, ...]:
     """The YouTube accounts that uploads go to and that nobody has logged in."""
-    if not uploads_wanted(settings, accounts):
+    if not settings.uploads_enabled and not uploads_wanted(settings, accounts):
         return ()
     there = {one.account for one in accounts if one.provider == YOUTUBE}
     wanted = dict.fromkeys(settings.youtube_account(channel) for channel in settings.channels)

@@ -176,7 +176,7 @@ def _tell(lane: Lane, vod: Vod, change: Change, before: str, after: str) -> None
         say = speaker.error if standing.stage is Stage.FAILED else speaker.warning
         say(standing.problem, **fields)
     else:
-        speaker.info("done" if standing.stage != vod.stage else "waiting", **fields)
+        speaker.info("waiting" if standing.stage in lane.stages else "done", **fields)
     if change.signal is Signal.FAILURE:
         metrics.breaker_failures.inc()
     if before != after:

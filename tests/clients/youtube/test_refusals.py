@@ -55,6 +55,13 @@ def test_each_reason_has_its_answer(
     assert answer.message.startswith("trying: ")
 
 
+@pytest.mark.parametrize("reason", ["insufficientPermissions", "authError", "forbidden"])
+def test_what_to_type_names_the_account_that_was_refused(reason: str) -> None:
+    login = "vodtender auth login youtube --account bobs"
+    answer = refusal(403, {}, body(reason), now=NOW, what="trying", login=login)
+    assert answer.hint.endswith(login)
+
+
 def test_oauths_own_form_is_understood() -> None:
     answer = refusal(400, {}, b'{"error": "invalid_grant"}', now=NOW, what="trying")
     assert type(answer) is AuthExpired

@@ -26,7 +26,7 @@ from vodtender.clients.youtube.reading import (
     text_of,
     video_of,
 )
-from vodtender.clients.youtube.refusals import reasons, refusal
+from vodtender.clients.youtube.refusals import LOGIN, reasons, refusal
 from vodtender.clients.youtube.transport import TokenSource, Transport
 from vodtender.clients.youtube.uploading import Uploading
 from vodtender.errors import AuthExpired, RateLimited, Rejected, Transient
@@ -66,14 +66,17 @@ class YouTube:
         on_units: Callable[[int], None] = lambda _units: None,
         on_limit: Callable[[RateLimited | AuthExpired], None] = lambda _answer: None,
         upload_cost_units: int = 1600,
+        login: str = LOGIN,
     ) -> None:
+        """`login` is the command that logs the account in."""
         self._clock = clock
         self._on_units = on_units
         self._on_limit = on_limit
         self._upload_cost_units = upload_cost_units
+        self._login = login
         ours = session or http.session(read_timeout_seconds=_READ_TIMEOUT_SECONDS)
         self._transport = Transport(ours, token)
-        self._uploading = Uploading(self._service, self._transport, clock)
+        self._uploading = Uploading(self._service, self._transport, clock, login)
         self._built: Any = None
         self._building = threading.Lock()
 
@@ -227,7 +230,7 @@ class YouTube:
             "asking for the account's channel",
             lambda service: service.channels().list(part="snippet,contentDetails", mine=True),
         )
-        return channel_of(answer)
+        return channel_of(answer, self._login)
 
     def _uploads(self, max_pages: int) -> Iterator[list[dict[str, Any]]]:
         """The items of the channel's uploads playlist, page by page."""
@@ -290,7 +293,12 @@ class YouTube:
                     f"{what}: it is there already", code="video_already_in_playlist"
                 ) from error
             raise refusal(
-                status, error.resp, error.content, now=self._clock(), what=what
+                status,
+                error.resp,
+                error.content,
+                now=self._clock(),
+                what=what,
+                login=self._login,
             ) from error
         except requests.RequestException as error:
             raise http.answer_for(error, what=what) from error

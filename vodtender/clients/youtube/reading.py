@@ -12,7 +12,7 @@ from vodtender.model.youtube_answers import Channel, VideoStatus
 VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def channel_of(answer: dict[str, Any]) -> Channel:
+def channel_of(answer: dict[str, Any], login: str) -> Channel:
     for item in items_of(answer):
         related = as_object(as_object(item.get("contentDetails")).get("relatedPlaylists"))
         channel_id = text_of(item, "id")
@@ -23,7 +23,7 @@ def channel_of(answer: dict[str, Any]) -> Channel:
             return Channel(channel_id, title, uploads)
     raise AuthExpired(
         "the Google account has no YouTube channel",
-        hint="create the channel on youtube.com, or: vodtender auth login youtube",
+        hint=f"create the channel on youtube.com, or log in with another account: {login}",
         code="no_channel",
     )
 

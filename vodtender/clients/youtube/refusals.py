@@ -40,15 +40,16 @@ _DEAD_TOKEN = frozenset({"authError", "invalid_grant", "invalid_token", "ACCESS_
 _TROUBLE_THERE = frozenset({"backendError", "internalError", "SERVICE_UNAVAILABLE"})
 
 _WAIT_WHEN_TOO_FAST = timedelta(minutes=1)
-_LOGIN = "vodtender auth login youtube"
+LOGIN = "vodtender auth login youtube"
+"""What to type for the default account."""
 
-# reasons, our code, what it means, what to do
+# reasons, our code, what it means, what to do with `login` to type
 _PERSON_NEEDED: tuple[tuple[frozenset[str], str, str, str], ...] = (
     (
         frozenset({"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}),
         "scope_missing",
         f"the stored token lacks the scope {SCOPE}",
-        f"set YT_SCOPES={SCOPE} (or leave it unset) and type: {_LOGIN}",
+        f"set YT_SCOPES={SCOPE} (or leave it unset) and type: {{login}}",
     ),
     (
         frozenset({"accessNotConfigured", "SERVICE_DISABLED"}),
@@ -60,7 +61,7 @@ _PERSON_NEEDED: tuple[tuple[frozenset[str], str, str, str], ...] = (
         frozenset({"youtubeSignupRequired"}),
         "no_channel",
         "the Google account has no YouTube channel",
-        f"create the channel on youtube.com, or log in with another account: {_LOGIN}",
+        "create the channel on youtube.com, or log in with another account: {login}",
     ),
     (
         frozenset(
@@ -93,14 +94,21 @@ class _Said:
 
 
 def refusal(
-    status: int, headers: Mapping[str, str], content: bytes, *, now: datetime, what: str
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    *,
+    now: datetime,
+    what: str,
+    login: str = LOGIN,
 ) -> Answer:
-    """The answer to raise for a response that is not a success. `what` names the request."""
+    """The answer to raise for a response that is not a success. `what` names the request,
+    `login` is the command that logs its account in."""
     said = _read(content)
     return (
         _limit(status, headers, said, now, what)
         or _trouble(status, said, what)
-        or _credentials(status, said, what)
+        or _credentials(status, said, what, login)
         or _never(status, said, what)
     )
 
@@ -144,15 +152,15 @@ def _trouble(status: int, said: _Said, what: str) -> Transient | None:
     return None
 
 
-def _credentials(status: int, said: _Said, what: str) -> AuthExpired | None:
+def _credentials(status: int, said: _Said, what: str, login: str) -> AuthExpired | None:
     for wanted, code, meaning, hint in _PERSON_NEEDED:
         if said.has(wanted):
-            return AuthExpired(f"{what}: {meaning}", hint=hint, code=code)
+            return AuthExpired(f"{what}: {meaning}", hint=hint.format(login=login), code=code)
     if status == 401 or said.has(_DEAD_TOKEN):
         meaning = "YouTube no longer accepts the stored token"
-        return AuthExpired(f"{what}: {meaning}", hint=f"type: {_LOGIN}")
+        return AuthExpired(f"{what}: {meaning}", hint=f"type: {login}")
     if "forbidden" in said.reasons or (status == 403 and not said.reasons):
-        meaning, hint = "the account may not do this", f"check the account, then: {_LOGIN}"
+        meaning, hint = "the account may not do this", f"check the account, then: {login}"
         return AuthExpired(f"{what}: {meaning}", hint=hint, code="forbidden")
     return None
 

@@ -22,7 +22,7 @@ from vodtender.clients.youtube.media import FileStream, FileUpload, Throttle, Wa
 from vodtender.clients.youtube.reading import VIDEO_ID
 from vodtender.clients.youtube.refusals import reasons, refusal
 from vodtender.clients.youtube.transport import Transport
-from vodtender.errors import Rejected, Stopped, Transient, Uncertain, VodtenderError
+from vodtender.errors import Answer, Rejected, Stopped, Transient, Uncertain, VodtenderError
 from vodtender.model.video_metadata import VideoMetadata
 from vodtender.model.youtube_answers import SessionAt, SessionDone, SessionGone, SessionState
 
@@ -43,10 +43,12 @@ class Uploading:
         service: Callable[[], Any],
         transport: Transport,
         clock: Callable[[], datetime],
+        login: str,
     ) -> None:
         self._service = service
         self.transport = transport
-        self.clock = clock
+        self._clock = clock
+        self._login = login
 
     def open_session(self, metadata: VideoMetadata, size_bytes: int, mime: str) -> str:
         """See `YouTube.open_session`."""
@@ -64,7 +66,7 @@ class Uploading:
         except requests.RequestException as error:
             raise http.answer_for(error, what=what) from error
         if response.status >= 300:
-            raise refusal(response.status, response, content, now=self.clock(), what=what)
+            raise self.refused(response, content, what)
         location = str(response.get("location", "")).strip()
         uri: str = urljoin(request.uri, location)
         if not location or not uri.startswith("https://"):
@@ -86,7 +88,12 @@ class Uploading:
             return SessionDone(_video_id(content, what))
         if response.status in _GONE or (response.status == 400 and not reasons(content)):
             return SessionGone()
-        raise refusal(response.status, response, content, now=self.clock(), what=what)
+        raise self.refused(response, content, what)
+
+    def refused(self, response: Any, content: bytes, what: str) -> Answer:
+        """What an answer that is no success means."""
+        now = self._clock()
+        return refusal(response.status, response, content, now=now, what=what, login=self._login)
 
     def send(
         self,
@@ -230,8 +237,7 @@ class _Sending:
             raise _lost(f"YouTube answered {status} without naming the video") from error
         answer: VodtenderError = _expired()
         if status not in _GONE:
-            now, what = self._uploading.clock(), "sending the video"
-            answer = refusal(status, error.resp, error.content, now=now, what=what)
+            answer = self._uploading.refused(error.resp, error.content, "sending the video")
         if self._all_sent and isinstance(answer, Transient):
             raise _lost(f"YouTube answered {status} to the last chunk", answer.code) from error
         raise answer from error
