@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -13,9 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.s3 import S3, Fault
+from tests.sandbox.certificates import Certificates
+from tests.sandbox.faults import Faults
+from tests.sandbox.proxy import Proxy
+from tests.sandbox.record import Record
+from tests.sandbox.wire import Response
 from tests.soak.relay import Badness, Relay
 from vodtender.clients import s3_upload
-from vodtender.clients.s3 import open_store
+from vodtender.clients.s3 import Stored, open_store
 from vodtender.clients.s3_upload import upload
 from vodtender.config.settings import Settings
 from vodtender.errors import (
@@ -317,28 +321,27 @@ def test_certificates_and_proxies_are_those_of_the_environment(
     s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        proxy.settimeout(10)
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
-        bundle = tmp_path / "ca.pem"
-        monkeypatch.setenv("SSL_CERT_FILE", os.fspath(bundle))
+    ours, others, record = tmp_path / "ours.pem", tmp_path / "others.pem", Record()
+    proxy = Proxy({"store.example": lambda _request: Response(status=404)}, Faults(), record)
+    proxy.certificates.write_authority(ours)
+    Certificates().write_authority(others)
+    proxy.start()
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+
+    def found() -> Stored | None:
+        return open_store(s3.settings(aws_endpoint_url="https://store.example")).head(s3.at("k"))
+
+    try:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
         with pytest.raises(VodtenderError, match="SSL_CERT_FILE"):
-            open_store(s3.settings())
-        bundle.write_text("")
-        store = open_store(s3.settings(aws_endpoint_url="https://store.example"))
-        assert store.client.meta.endpoint_url == "https://store.example"
-        import threading
-
-        asked: list[bytes] = []
-
-        def answer() -> None:
-            connection, _ = proxy.accept()
-            asked.append(connection.recv(1000))
-            connection.close()
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with pytest.raises(Transient):
-            store.head(s3.at("k"))
-        thread.join(10)
-    assert not asked or asked[0].startswith(b"CONNECT store.example:443")
+            found()
+        monkeypatch.setenv("SSL_CERT_FILE", str(others))
+        with pytest.raises(Transient, match="certificate"):
+            found()
+        assert record.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(ours))
+        assert found() is None
+        (seen,) = record.requests
+        assert (seen.method, seen.host, seen.path) == ("HEAD", "store.example", f"/{s3.bucket}/k")
+    finally:
+        proxy.stop()

@@ -155,6 +155,24 @@ def test_when_the_copy_fails_nothing_is_removed_and_the_dump_stays(
     assert not set(old) <= set(names(folder))
 
 
+def test_a_dump_that_was_spoilt_before_it_was_copied_is_no_backup(
+    database: Database, both: Settings, s3: S3
+) -> None:
+    old = shelve(both.backup_directory, 3000 * DAY).name
+    s3.faults(Fault(operation="Create", code="SlowDown", status=503))
+    with pytest.raises(Transient):
+        made(database, both)
+    (name,) = [name for name in names(both.backup_directory) if name != old]
+    spoil_flip(both.backup_directory / name)
+    s3.faults()
+    with pytest.raises(DamagedBackupError):
+        back_up(database, both, actor="me", again=True)
+    assert s3.keys() == []
+    assert old in names(both.backup_directory)
+    made(database, both)
+    assert len(s3.keys("db/vod_")) == 1
+
+
 def test_old_ones_go_after_a_good_one_and_each_is_in_the_audit(
     database: Database, here: Settings, folder: Path
 ) -> None:

@@ -234,6 +234,8 @@ def _backup(status: Document, now: datetime) -> _Texts:
     last = "never" if found["last_at"] is None else _when(found["last_at"], now)
     copy = "" if found["s3_at"] is None else f", in S3 {_when(found['s3_at'], now)}"
     yield f"last good one {last}{copy}", style
+    if found["local_only"]:
+        yield f"no copy of {found['last_name']} in S3 yet", _RED
     if found["problem"] is not None:
         yield f"the last try: {found['problem']}", _RED
     drill = found["drill"]

@@ -3,73 +3,93 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from vodtender import log
 from vodtender.errors import Locked, Stopped, VodtenderError
-from vodtender.procedures.backup import back_up as make_backup
-from vodtender.store import backups, leases
+from vodtender.model.backup_schedule import Due, LastTry, NextHour, due
+from vodtender.procedures.backup import back_up
+from vodtender.store import backups, claims, leases
 
 if TYPE_CHECKING:
     from vodtender.pipeline.workplace import Workplace
+    from vodtender.store.database import Connection
 
 _LEASE = "backup"
 _LEASE_SECONDS = 900
 _RENEW_SECONDS = 30.0
-_SAME_OCCASION = timedelta(minutes=10)
+_TICK = timedelta(microseconds=1)
 
 _log = log.get("backup")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
-def back_up(place: Workplace) -> None:
-    """Makes a backup unless another daemon is at it or has just made one. Its failures are
-    logged and recorded; the daemon goes on. Raises DatabaseUnavailable."""
-    with place.database.transaction() as connection:
-        claim = leases.take(connection, _LEASE, place.worker_id, _LEASE_SECONDS)
-        last = backups.standing(connection)
-    if claim is None:
-        _log.debug("another daemon makes the backup")
-        return
-    holding = _Holding(place, claim)
-    try:
-        recent = last.last_at is not None and last.last_problem is None
-        if recent and last.last_at > datetime.now(UTC) - _SAME_OCCASION:  # type: ignore[operator]
-            _log.info("a backup has just been made", name=last.local_name)
-            return
-        _make(place, holding)
-    finally:
+class BackupChore:
+    """Makes a backup when it is time for one, and again what failed; see `due`. Where only
+    the copy in S3 failed and the dump is still here, that is what is tried again."""
+
+    def __init__(self, place: Workplace, schedule: str) -> None:
+        self._place = place
+        self._next_hour = hours(schedule)
+        self._since: datetime | None = None
+
+    def back_up_when_due(self) -> None:
+        """Bears being called at any time. Failures of a backup are logged and recorded; the
+        daemon goes on. Raises DatabaseUnavailable."""
+        place = self._place
         with place.database.transaction() as connection:
-            leases.release(connection, _LEASE, place.worker_id, claim)
+            if self._due(connection) is None:
+                return
+            claim = leases.take(connection, _LEASE, place.worker_id, _LEASE_SECONDS)
+        if claim is None:
+            _log.debug("another daemon makes the backup")
+            return
+        try:
+            with place.database.transaction() as connection:
+                why = self._due(connection)  # unless another has just made it
+            if why is not None:
+                self._make(_Holding(place, claim), again=why is Due.AGAIN)
+        finally:
+            with place.database.transaction() as connection:
+                leases.release(connection, _LEASE, place.worker_id, claim)
 
+    def _due(self, connection: Connection) -> Due | None:
+        now = claims.clock(connection)
+        self._since = self._since or now
+        last = backups.last_run(connection)
+        tried = None
+        if last is not None:
+            tried = LastTry(last.run.began_at, last.run.ended_at, last.failures)
+        return due(tried, self._since, self._next_hour, now)
 
-def _make(place: Workplace, holding: _Holding) -> None:
-    try:
-        made = make_backup(
-            place.database,
-            place.settings,
-            actor=place.worker_id,
-            tell=holding.tell,
-            should_stop=holding.should_stop,
+    def _make(self, holding: _Holding, *, again: bool) -> None:
+        place = self._place
+        try:
+            made = back_up(
+                place.database,
+                place.settings,
+                actor=place.worker_id,
+                again=again,
+                tell=holding.tell,
+                should_stop=holding.should_stop,
+            )
+        except (Locked, Stopped) as error:
+            _log.warning("no backup was made", why=error.message)
+            return
+        except VodtenderError as error:
+            hint = error.hint or None
+            _log.error("the backup has failed", why=error.message, hint=hint, code=error.code)
+            return
+        _log.info(
+            "backup made",
+            name=made.manifest.name,
+            size_bytes=made.manifest.size_bytes,
+            copy=made.s3_url,
+            removed=len(made.removed),
         )
-    except (Locked, Stopped) as error:
-        _log.warning("no backup was made", why=error.message)
-        return
-    except VodtenderError as error:
-        _log.error(
-            "the backup has failed", why=error.message, hint=error.hint or None, code=error.code
-        )
-        return
-    _log.info(
-        "backup made",
-        name=made.manifest.name,
-        size_bytes=made.manifest.size_bytes,
-        copy=made.s3_url,
-        removed=len(made.removed),
-    )
-    for failure in made.not_removed:
-        _log.warning("an old backup was not removed", why=failure)
+        for failure in made.not_removed:
+            _log.warning("an old backup was not removed", why=failure)
 
 
 class _Holding:
@@ -94,9 +114,20 @@ class _Holding:
         return self._lost or self._place.stopping.is_set()
 
 
-def trigger(expression: str) -> Any:
-    """APScheduler's trigger for a cron expression in UTC, as cron means it: Sunday is 0 and 7
-    (to APScheduler Monday is 0), and a day of the month and one of the week mean either."""
+def hours(expression: str) -> NextHour:
+    """The moments of a cron expression in UTC."""
+    trigger = _trigger(expression)
+
+    def next_hour(after: datetime) -> datetime | None:
+        found: datetime | None = trigger.get_next_fire_time(None, after + _TICK)
+        return found
+
+    return next_hour
+
+
+def _trigger(expression: str) -> Any:
+    """As cron means it: Sunday is 0 and 7 (to APScheduler Monday is 0), and a day of the month
+    and one of the week mean either."""
     from apscheduler.triggers.combining import OrTrigger
     from apscheduler.triggers.cron import CronTrigger
 

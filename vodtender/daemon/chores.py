@@ -84,12 +84,6 @@ class Chores:
         with self.place.database.transaction() as connection:
             overview.compact_counts(connection)
 
-    def back_up(self) -> None:
-        """Makes the scheduled backup, by one daemon at a time."""
-        from vodtender.daemon.backup_chore import back_up
-
-        back_up(self.place)
-
     def renew_tokens(self) -> None:
         """Renews tokens before they expire."""
         self.place.accounts.renew_due()

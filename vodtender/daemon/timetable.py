@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from vodtender.daemon.backup_chore import trigger
+from vodtender.daemon.backup_chore import BackupChore
 from vodtender.daemon.chores import Chores
 
+_BACKUP_LOOK_SECONDS = 20.0
 _LONGEST_PRUNE_PAUSE_SECONDS = 300.0
 """A file that was moved by hand is noticed within this time."""
 
@@ -35,8 +37,7 @@ class _Threads(BaseExecutor):  # type: ignore[misc]
 
 
 def scheduled(chores: Chores) -> BackgroundScheduler:
-    """The scheduler, not started yet. Every chore is due at once, and then at its interval;
-    a backup only when it is scheduled."""
+    """The scheduler, not started yet. Every chore is due at once, and then at its interval."""
     # It would warn of each chore that lasts longer than its interval; those are left out.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     settings = chores.place.settings
@@ -47,23 +48,23 @@ def scheduled(chores: Chores) -> BackgroundScheduler:
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         timezone="UTC",
     )
-    for chore, seconds in (
+    due: list[tuple[Callable[[], None], float]] = [
         (chores.heartbeat, min(5.0, settings.lease_seconds / 4)),
         (chores.prune, prune_pause),
         (chores.compact, 60.0),
         (chores.renew_tokens, 60.0),
         (chores.look_after_logins, 3600.0),
         (chores.look_after_chat, join_pause),
-    ):
+    ]
+    if settings.backup_cron is not None:
+        backups = BackupChore(chores.place, settings.backup_cron)
+        due.append((backups.back_up_when_due, _BACKUP_LOOK_SECONDS))
+    for chore, seconds in due:
         scheduler.add_job(
             chores.guarded(chore),
             "interval",
             name=chore.__name__,
             seconds=seconds,
             next_run_time=datetime.now(UTC),
-        )
-    if settings.backup_cron is not None:
-        scheduler.add_job(
-            chores.guarded(chores.back_up), trigger(settings.backup_cron), name="back_up"
         )
     return scheduler

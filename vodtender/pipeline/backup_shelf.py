@@ -174,11 +174,16 @@ class S3Shelf:
         progress: Callable[[int], object],
         should_stop: Callable[[], bool],
     ) -> S3Location:
-        """Uploads a dump and its manifest, and proves both."""
+        """Uploads a dump and its manifest, and proves both.
+
+        Raises DamagedBackupError when the file is no longer what its manifest says; the copy
+        then has no manifest, and counts as none.
+        """
+        from vodtender.clients.dump import DamagedBackupError
         from vodtender.clients.s3_upload import upload
 
         at = self.prefix / manifest.name
-        upload(
+        sent = upload(
             self.store,
             path,
             at,
@@ -187,6 +192,12 @@ class S3Shelf:
             progress=progress,
             should_stop=should_stop,
         )
+        if sent.crc32 != manifest.crc32:
+            self.store.delete(at)
+            raise DamagedBackupError(
+                f"{path} is damaged: its checksum is another than when it was made.",
+                hint="make another one now: vodtender backup",
+            )
         self.write_manifest(manifest)
         return at
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from vodtender.clients.dump import DamagedBackupError
 from vodtender.config.redaction import redact
 from vodtender.config.settings import Settings
 from vodtender.errors import Locked, VodtenderError
 from vodtender.model.backup import Manifest
 from vodtender.pipeline.backup_shelf import LocalShelf, S3Shelf
 from vodtender.procedures.backup_dump import take_dump
-from vodtender.procedures.backup_list import Shelves, shelves
+from vodtender.procedures.backup_list import Shelves, named, shelves
 from vodtender.procedures.backup_prune import Fallen, remove_old
 from vodtender.procedures.progress import Stop, Tell, never, silent
 from vodtender.store import backups
@@ -43,10 +44,14 @@ def back_up(
     settings: Settings,
     *,
     actor: str,
+    again: bool = False,
     tell: Tell = silent,
     should_stop: Stop = never,
 ) -> Made:
     """Makes a backup, copies it, and removes old ones. Whatever comes of it is recorded.
+
+    `again`: where only the copy of the last one has failed, that one is copied, and no other
+    made.
 
     Raises:
         Locked: somebody else is at it in this BACKUP_DIR.
@@ -59,7 +64,7 @@ def back_up(
         found = shelves(settings)
         with found.local.locked():
             found.local.sweep()
-            making.make(found)
+            making.make(found, making.left(found) if again else None)
             removed, not_removed = remove_old(database, settings, found, actor=actor, reason=None)
             return making.made(found, removed, not_removed)
     except Locked:
@@ -94,9 +99,18 @@ class _Making:
     _s3_url: str | None = None
     _is_recorded: bool = False
 
-    def make(self, found: Shelves) -> None:
+    def left(self, found: Shelves) -> Manifest | None:
+        """The backup of the last try, if it lies here and only its copy is missing."""
+        with self.database.transaction() as connection:
+            last = backups.last_run(connection)
+        if found.s3 is None or last is None or last.run.name is None or last.run.s3_url is not None:
+            return None
+        entry = named(found.local.entries(), last.run.name)
+        return None if entry is None or entry.problem is not None else entry.manifest
+
+    def make(self, found: Shelves, there: Manifest | None) -> None:
         """A good backup wherever it is wanted, and a record of it."""
-        self._manifest = take_dump(
+        self._manifest = there or take_dump(
             self.database,
             self.settings,
             found.local,
@@ -129,6 +143,9 @@ class _Making:
                 progress=lambda done: self.tell("uploading", done, manifest.size_bytes),
                 should_stop=self.should_stop,
             )
+        except DamagedBackupError:
+            self._manifest = None  # there is none, here either
+            raise
         except VodtenderError as error:
             where = shelf.path(manifest.name)
             error.message += f" {where} is good; it has no copy in S3, and nothing was removed."

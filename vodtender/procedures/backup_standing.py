@@ -16,7 +16,8 @@ GRACE = timedelta(hours=2)
 
 def document(found: Standing | None, settings: Settings, now: datetime) -> dict[str, Any]:
     """As the status has it; `last_at` is the moment that the last good backup shows. `overdue`:
-    where it has to be (in S3 if that is set) it is older than BACKUP_RPO and two hours."""
+    where it has to be (in S3 if that is set) it is older than BACKUP_RPO and two hours.
+    `local_only`: the last good one should have a copy in S3 and has none."""
     last_at = None if found is None else found.local_at
     s3_at = None if found is None else found.s3_at
     counts = s3_at if settings.backup_s3_url is not None else last_at
@@ -31,6 +32,7 @@ def document(found: Standing | None, settings: Settings, now: datetime) -> dict[
         "age_seconds": _seconds(last_at, now),
         "s3_at": rfc3339(s3_at),
         "s3_age_seconds": _seconds(s3_at, now),
+        "local_only": settings.backup_s3_url is not None and _is_later(last_at, s3_at),
         "rpo_seconds": settings.backup_rpo.total_seconds(),
         "overdue": overdue,
         "problem": _problem(found),
@@ -53,6 +55,10 @@ def _drill(found: Standing | None, settings: Settings) -> dict[str, Any]:
 def _problem(found: Standing | None) -> str | None:
     """Why the last try was not all that was wanted."""
     return redact(found.last_problem) if found is not None and found.last_problem else None
+
+
+def _is_later(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and (other is None or one > other)
 
 
 def _seconds(at: datetime | None, now: datetime) -> float | None:

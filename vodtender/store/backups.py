@@ -52,6 +52,15 @@ class Standing:
     drill_problem: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The last try. `failures` counts the tries since the last one that was all that was wanted;
+    0: it was that itself."""
+
+    run: Run
+    failures: int
+
+
 def is_pooled(connection: Connection) -> bool:
     """Whether a pooler stands between: then the process that serves us is not the one that
     libpq was told of when it connected."""
@@ -116,6 +125,22 @@ def record(connection: Connection, run: Run) -> None:
             *(run.size_bytes, run.s3_url, run.problem),
         ),
     )
+
+
+def last_run(connection: Connection) -> LastRun | None:
+    """None: nobody has ever tried."""
+    row = connection.execute(
+        """
+        SELECT began_at, ended_at, host, name, size_bytes, s3_url, problem,
+            (SELECT count(*) FROM backup_runs WHERE ended_at > coalesce((SELECT max(ended_at)
+                FROM backup_runs WHERE problem IS NULL), '-infinity')) AS failures
+        FROM backup_runs ORDER BY ended_at DESC LIMIT 1
+        """
+    ).fetchone()
+    if row is None:
+        return None
+    failures = row.pop("failures")
+    return LastRun(Run(**row), failures)
 
 
 def standing(connection: Connection) -> Standing:
