@@ -1,9 +1,10 @@
-"""The thread that looks at the channels."""
+"""The threads that look at the channels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,14 @@ def fetcher(
 @contextmanager
 def looking(fetcher: Fetcher, gate: Gate | None = None) -> Iterator[Lookout]:
     lookout = Lookout(fetcher.place, gate or Gate(fetcher.place), Bell(), once=False)
-    lookout.start()
+    for thread in lookout.threads:
+        thread.start()
     yield lookout
-    assert lookout.is_alive(), lookout.failure
     fetcher.place.stopping.set()
-    lookout.join(20)
-    assert not lookout.is_alive()
+    for thread in lookout.threads:
+        thread.join(20)
+        assert not thread.is_alive()
+        assert thread.failure is None
 
 
 def test_a_vod_that_is_new_is_found_at_the_next_look(fetcher: Fetcher) -> None:
@@ -48,6 +51,28 @@ def test_a_vod_that_is_new_is_found_at_the_next_look(fetcher: Fetcher) -> None:
         wait_until(lambda: lookout.is_settled)
         vod = fetcher.world.add_vod("alice")
         wait_until(lambda: vod.id in fetcher.stages())
+
+
+def test_a_channel_that_hangs_does_not_delay_the_others(
+    in_world: World, database_dsn: str, tmp_path: Path
+) -> None:
+    for name in ("alice", "bob"):
+        in_world.add_channel(name)
+    fetcher = Fetcher(in_world, database_dsn, tmp_path, **OFTEN)
+    gate = in_world.faults.hold(
+        host="api.twitch.tv", when=lambda request: "login=alice" in request.query_text
+    )
+
+    def found(vod_id: str) -> bool:
+        return vod_id in fetcher.stages()
+
+    with looking(fetcher):
+        gate.wait_reached()
+        for _ in range(2):
+            vod = in_world.add_vod("bob")
+            wait_until(partial(found, vod.id))
+        gate.release()
+    fetcher.close()
 
 
 def test_it_goes_on_when_the_database_is_back(

@@ -1,4 +1,8 @@
-"""The thread that looks at the channels, each when its time has come."""
+"""The threads that look at the channels, each when its time has come.
+
+There are several, so that a channel whose listing takes long, or hangs, does not keep the others
+waiting.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from vodtender.model.next_look import after_look
 from vodtender.pipeline.discover import Looked, discover
 from vodtender.pipeline.workplace import Workplace
 
+_AT_ONCE = 3
 _YTDLP_LISTING_PAUSE = timedelta(minutes=5)
 """yt-dlp's listing is a web page's, not an API's: unless it is set otherwise, it is asked more
 rarely."""
@@ -22,58 +27,68 @@ _DATABASE_AWAY_SECONDS = 2.0
 
 @dataclass(slots=True)
 class _Channel:
+    name: str
     next_at: float = 0.0
     failures: int = 0
     settled: bool = False
+    in_hand: bool = False
 
 
-class Lookout(threading.Thread):
+class Lookout:
     """Looks until the daemon stops; with `once`, at each channel until that is settled."""
 
     def __init__(self, place: Workplace, gate: Gate, bell: Bell, *, once: bool) -> None:
-        super().__init__(name="lookout", daemon=True)
-        self.failure: BaseException | None = None
-        self._place = place
-        self._gate = gate
+        self.place = place
+        self.gate = gate
         self._bell = bell
         self._once = once
-        self._channels = {channel: _Channel() for channel in place.settings.channels}
+        self._channels = [_Channel(name) for name in place.settings.channels]
+        self._choosing = threading.Lock()
         self._interval = _interval(place)
+        count = min(_AT_ONCE, max(1, len(self._channels)))
+        self.threads = [LookoutThread(self, number) for number in range(1, count + 1)]
 
     @property
     def is_settled(self) -> bool:
         """Whether every channel was looked at, or cannot be looked at just now."""
-        return all(channel.settled for channel in self._channels.values())
+        return all(channel.settled for channel in self._channels)
 
-    def run(self) -> None:
-        try:
-            while not self._place.stopping.wait(self._pause_seconds()):
-                self._look_at_what_is_due()
-        except BaseException as error:
-            self.failure = error
-
-    def _pause_seconds(self) -> float:
-        if self._gate.draining.is_set():
+    def pause_seconds(self) -> float:
+        """Until there is something to look at that nobody looks at already."""
+        if self.gate.draining.is_set():
             return _LONGEST_WAIT_SECONDS
-        due = [c.next_at for c in self._channels.values() if not (self._once and c.settled)]
+        with self._choosing:
+            due = [one.next_at for one in self._free()]
         until_next = min(due, default=float("inf")) - time.monotonic()
         return max(0.0, min(until_next, _LONGEST_WAIT_SECONDS))
 
-    def _look_at_what_is_due(self) -> None:
-        for name, channel in self._channels.items():
-            if self._place.stopping.is_set():
+    def look_at_what_is_due(self) -> None:
+        """At the channel that has waited longest, if one is due."""
+        with self._choosing:
+            channel = min(self._free(), key=lambda one: one.next_at, default=None)
+            if channel is None or time.monotonic() < channel.next_at:
                 return
-            if time.monotonic() < channel.next_at or (self._once and channel.settled):
-                continue
-            try:
-                looked = discover(self._place, name)
-            except DatabaseUnavailable as error:
-                self._gate.database_failed(error)
-                channel.next_at = time.monotonic() + _DATABASE_AWAY_SECONDS
-                continue
-            if looked.new:
-                self._bell.ring()
-            self._plan(channel, looked)
+            channel.in_hand = True
+        try:
+            self._look(channel)
+        finally:
+            channel.in_hand = False
+
+    def _free(self) -> list[_Channel]:
+        """Those to look at, now or some time, that nobody looks at."""
+        once = self._once
+        return [one for one in self._channels if not (one.in_hand or (once and one.settled))]
+
+    def _look(self, channel: _Channel) -> None:
+        try:
+            looked = discover(self.place, channel.name)
+        except DatabaseUnavailable as error:
+            self.gate.database_failed(error)
+            channel.next_at = time.monotonic() + _DATABASE_AWAY_SECONDS
+            return
+        if looked.new:
+            self._bell.ring()
+        self._plan(channel, looked)
 
     def _plan(self, channel: _Channel, looked: Looked) -> None:
         channel.failures = channel.failures + 1 if looked.error else 0
@@ -81,12 +96,29 @@ class Lookout(threading.Thread):
             looked.error,
             channel.failures,
             interval=self._interval,
-            backoff=self._place.policy.download,
+            backoff=self.place.policy.download,
             now=datetime.now(UTC),
-            jitter=self._place.chance.random(),
+            jitter=self.place.chance.random(),
         )
-        channel.settled |= next_look.settled
         channel.next_at = time.monotonic() + next_look.pause.total_seconds()
+        channel.settled |= next_look.settled
+
+
+class LookoutThread(threading.Thread):
+    """One of them."""
+
+    def __init__(self, lookout: Lookout, number: int) -> None:
+        super().__init__(name=f"lookout {number}", daemon=True)
+        self.failure: BaseException | None = None
+        self._lookout = lookout
+
+    def run(self) -> None:
+        try:
+            stopping = self._lookout.place.stopping
+            while not stopping.wait(self._lookout.pause_seconds()):
+                self._lookout.look_at_what_is_due()
+        except BaseException as error:
+            self.failure = error
 
 
 def _interval(place: Workplace) -> timedelta:

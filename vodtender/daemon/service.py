@@ -21,7 +21,7 @@ from vodtender.daemon.chat import Chat
 from vodtender.daemon.chores import Chores
 from vodtender.daemon.lanes import Bell, Gate, LaneThread
 from vodtender.daemon.listener import Listener
-from vodtender.daemon.lookout import Lookout
+from vodtender.daemon.lookout import Lookout, LookoutThread
 from vodtender.daemon.outlook import Verdict, nothing_left
 from vodtender.daemon.registration import registered
 from vodtender.daemon.timetable import scheduled
@@ -41,7 +41,7 @@ _RING_SECONDS = 1.0
 _SETTLED = frozenset({"published", "kept", "failed", "skipped"})
 """States in which nothing is done any more."""
 
-ServiceThread = Lookout | Listener | LaneThread | Chat
+ServiceThread = LookoutThread | Listener | LaneThread | Chat
 """Each keeps in `failure` what it died of."""
 
 _log = log.get("daemon")
@@ -182,7 +182,7 @@ class _Service:
 
     @property
     def _threads(self) -> list[ServiceThread]:
-        return [self._lookout, self._listener, self._chat, *self._lanes]
+        return [*self._lookout.threads, self._listener, self._chat, *self._lanes]
 
     def _watch(self) -> None:
         """Until there is a reason to stop."""
