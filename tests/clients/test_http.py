@@ -195,7 +195,10 @@ def test_a_lost_answer_is_uncertain_only_where_that_matters(in_world: World) -> 
     for may_take_effect, kind in ((True, Uncertain), (False, Transient)):
         error = failure(URL)
         assert http.was_sent(error)
-        assert type(http.answer_for(error, what="w", may_take_effect=may_take_effect)) is kind
+        answer = http.answer_for(error, what="w", may_take_effect=may_take_effect)
+        assert type(answer) is kind
+        assert "the connection broke" in answer.message
+        assert "proxy" not in answer.message + answer.hint  # which the request had passed
 
 
 def test_an_answer_that_breaks_off_was_sent(in_world: World) -> None:

@@ -229,7 +229,7 @@ def _reason(error: Exception) -> str:
     if _caused_by(error, ssl.SSLCertVerificationError):
         return "the server's certificate is not trusted"
     for kind, words in _REASONS:
-        if isinstance(error, kind):
+        if isinstance(error, kind) and not _wrongly_of_the_proxy(error):
             return words
     if isinstance(error, requests.exceptions.SSLError):
         return "the encrypted connection failed"
@@ -240,9 +240,17 @@ def _reason(error: Exception) -> str:
     return f"the exchange failed ({type(error).__name__})"
 
 
+def _wrongly_of_the_proxy(error: Exception) -> bool:
+    """A connection that the server drops is closed before urllib3 asks whether it had passed
+    the proxy, so that it blames the proxy; but what was sent has passed it."""
+    return isinstance(error, requests.exceptions.ProxyError) and was_sent(error)
+
+
 def _hint(error: Exception) -> str:
     if _caused_by(error, ssl.SSLCertVerificationError):
         return "behind an intercepting proxy, point SSL_CERT_FILE at its certificate"
+    if _wrongly_of_the_proxy(error):
+        return ""
     if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)):
         return "check HTTPS_PROXY and NO_PROXY"
     return ""

@@ -20,6 +20,7 @@ class Verdict(Enum):
 def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
     """Whether this worker has nothing in hand and nothing to take. If `patient`, what waits for
     a short time only counts as something to do. Raises DatabaseUnavailable."""
+    too_large = set(place.room.too_large_now())
     with place.database.transaction() as connection:
         now = claims.clock(connection)
         breakers = breaker.all_breakers(connection)
@@ -37,16 +38,20 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
             worker_id=place.worker_id,
             directory_id=place.directory.id,
             channels=channels,
-            too_large=tuple(place.room.too_large_now()),
+            too_large=tuple(too_large),
         )
     if found.in_hand or place.at_work:
         return Verdict.BUSY
     if gate.draining.is_set():
         return Verdict.DONE
-    if uploads and (found.checks or (found.uploads and not paused)):
-        return Verdict.BUSY
-    if patient and found.short_waits:
+    checks_or_uploads = uploads and (found.checks or (found.uploads and not paused))
+    if checks_or_uploads or (patient and found.short_waits):
         return Verdict.BUSY
     if paused or not (found.downloads or found.too_large):
         return Verdict.DONE
-    return Verdict.BUSY if found.downloads and not place.room.why_none() else Verdict.NO_ROOM
+    if found.downloads and not place.room.why_none():
+        return Verdict.BUSY
+    # What ended since the disk was measured may have made room.
+    made_room = set(place.room.too_large_now()) != too_large
+    may_fit = made_room or (patient and place.room.may_fit_soon)
+    return Verdict.BUSY if may_fit else Verdict.NO_ROOM

@@ -11,6 +11,8 @@ from vodtender.model.vod import Vod
 from vodtender.pipeline.directory import DataDirectory
 
 _REST_SECONDS = 30.0
+_BRIEF_RESTS = 3
+"""After so many rests of a VOD something stands in its way that will not go soon."""
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class DownloadRoom:
     """None: as much as suits the disk."""
     _needed: dict[int, tuple[str, int]] = field(default_factory=dict)
     _resting_until: dict[int, float] = field(default_factory=dict)
+    _rests: dict[int, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -39,6 +42,7 @@ class DownloadRoom:
         with self._lock:
             self._needed[vod.id] = (vod.twitch_vod_id, needed_bytes)
         if vod.id not in self.too_large_now():
+            self._rests[vod.id] = self._rests.get(vod.id, 0) + 1
             self._resting_until[vod.id] = time.monotonic() + _REST_SECONDS
 
     def fitted(self, vod: Vod) -> None:
@@ -46,6 +50,16 @@ class DownloadRoom:
         with self._lock:
             self._needed.pop(vod.id, None)
         self._resting_until.pop(vod.id, None)
+        self._rests.pop(vod.id, None)
+
+    @property
+    def may_fit_soon(self) -> bool:
+        """Whether a VOD that seems to have room will be tried again after a short rest."""
+        now = time.monotonic()
+        return any(
+            now < until and self._rests.get(row_id, 0) <= _BRIEF_RESTS
+            for row_id, until in list(self._resting_until.items())
+        )
 
     def too_large_now(self) -> dict[int, int]:
         """The VODs that did not fit and for which there still is no room: how many bytes more
