@@ -70,6 +70,9 @@ chat_reconnections = _counter(
     "chat_reconnections", "Connections to a chat that took the place of another."
 )
 chat_refused = _counter("vod_chat_messages_refused", "Messages that the database would not have.")
+chat_lost = _counter(
+    "vod_chat_messages_lost", "Messages that neither the database nor the disk took."
+)
 chat_gaps = _counter("vod_chat_gaps", "Times in which a chat was not heard.")
 chat_latency_seconds = Histogram(
     "vod_chat_latency_seconds",

@@ -23,8 +23,10 @@ from scripts.benchmarks.figures import Effort, Figure, Peak, alternating
 from tests.sandbox.irc_lines import flood_template
 from vodtender.clients.postgres_server import acquire
 from vodtender.pipeline.chat_flush import Pace, store_piece
-from vodtender.pipeline.chat_journal import Journal, Piece, batches_of
+from vodtender.pipeline.chat_journal import Journal
+from vodtender.pipeline.chat_pieces import Piece, batches_of
 from vodtender.pipeline.chat_recorder import ChatRecorder
+from vodtender.pipeline.chat_target import Target
 from vodtender.pipeline.directory import open_directory
 from vodtender.store import chat_recordings, chat_rows
 from vodtender.store.chat_recordings import Recording
@@ -73,7 +75,7 @@ def _rates(
     def ours() -> Spent:
         _empty(database)
         with (
-            Journal(open_directory(directory), recording.id) as journal,
+            Journal(open_directory(directory), str(recording.id)) as journal,
             processor.spent() as spent,
         ):
             for start in range(0, len(lines), _LINES_AT_ONCE):
@@ -223,7 +225,9 @@ def _flood(
     )
     assert server.stdout is not None
     address = json.loads(server.stdout.readline())["plain_url"]
-    recorder = ChatRecorder(database, open_directory(directory), recording, address=address)
+    recorder = ChatRecorder(
+        database, open_directory(directory), Target.of(recording), address=address
+    )
     stopping = threading.Event()
     thread = threading.Thread(target=recorder.run, args=(stopping,), daemon=True)
     with Peak(lambda: process.memory_info().rss, 0.1) as peak:

@@ -310,6 +310,27 @@ def test_while_the_database_is_away_the_stream_is_recorded_all_the_same(studio: 
     studio.assert_relative_to(began_at, *said)
 
 
+def test_a_stream_that_begins_while_the_database_is_away_is_recorded_from_its_beginning(
+    studio: Studio,
+) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(studio.dsn)["dbname"]
+    elsewhere = psycopg.conninfo.make_conninfo(studio.dsn, dbname="postgres")
+    with studio.daemon(), psycopg.connect(elsewhere, autocommit=True) as server:
+        studio.wait_looked(1)
+        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+        began_at = studio.go_live()
+        said = [studio.world.chat.say("alice", f"to the disk alone {n}") for n in range(20)]
+        wait_until(lambda: _is_kept(studio, said[-1]), _PATIENCE_SECONDS)
+        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        studio.wait_stored(*said)
+        (recording,) = studio.sql("SELECT * FROM chat_recordings")
+    assert (recording["vod_id"], recording["stream_id"]) == (f"live-{STREAM}", STREAM)
+    studio.assert_relative_to(began_at, *said)
+
+
 def _is_kept(studio: Studio, said: Said) -> bool:
     """Whether it lies under DATA_DIR."""
     kept = (studio.root / "one" / "in-progress" / "chat").rglob("*.log")

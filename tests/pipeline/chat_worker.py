@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vodtender.pipeline.chat_flush import store_left_behind
 from vodtender.pipeline.chat_recorder import ChatRecorder
+from vodtender.pipeline.chat_target import Target
 from vodtender.pipeline.directory import open_directory
 from vodtender.store import chat_recordings
 from vodtender.store.database import Database
@@ -21,7 +22,7 @@ def main() -> None:
     with database.transaction() as connection:
         recording = chat_recordings.get(connection, int(recording_id))
     assert recording is not None
-    ChatRecorder(database, directory, recording, address=address).run(threading.Event())
+    ChatRecorder(database, directory, Target.of(recording), address=address).run(threading.Event())
 
 
 if __name__ == "__main__":

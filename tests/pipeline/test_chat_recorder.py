@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import sys
 import threading
@@ -20,12 +21,14 @@ from vodtender import metrics
 from vodtender.clients.twitch.irc import ChatLogin, Patience
 from vodtender.errors import DatabaseUnavailable, Locked
 from vodtender.model.backoff import Backoff
-from vodtender.pipeline import chat_journal
+from vodtender.pipeline import chat_journal, chat_pieces
 from vodtender.pipeline.chat_flush import store_left_behind
 from vodtender.pipeline.chat_journal import Journal
 from vodtender.pipeline.chat_recorder import ChatRecorder, Manner
+from vodtender.pipeline.chat_target import Stream, Target
 from vodtender.pipeline.directory import DataDirectory, open_directory
 from vodtender.store import chat_recordings
+from vodtender.store.chat import Batch
 from vodtender.store.chat_recordings import RecordedGap, Recording
 from vodtender.store.database import Database
 
@@ -63,7 +66,7 @@ class Chat:
         recorder = ChatRecorder(
             self.database,
             self.directory,
-            self.recording,
+            Target.of(self.recording),
             address=self.server.plain_url,
             manner=manner,
             login=login,
@@ -133,7 +136,7 @@ class Chat:
         return [gap for gap in found if gap.why != "before the recording began"]
 
     @property
-    def left_on_disk(self) -> list[int]:
+    def left_on_disk(self) -> list[str]:
         return chat_journal.left_behind(self.directory)
 
 
@@ -190,7 +193,7 @@ def test_what_is_broken_on_the_wire_hurts_nothing(chat: Chat) -> None:
 
 
 def test_reconnect_hands_over_without_a_gap_and_without_doubles(chat: Chat) -> None:
-    with chat.recorded() as recorder:
+    with chat.recorded():
         talking = threading.Event()
 
         def talk() -> None:
@@ -205,7 +208,6 @@ def test_reconnect_hands_over_without_a_gap_and_without_doubles(chat: Chat) -> N
         talking.set()
         talker.join()
         chat.wait_stored()
-        assert recorder.recording.id == chat.recording.id
         chat.wait(lambda: chat.now.reconnections == 1)
     assert any(said.heard == 2 for said in chat.server.said)
     assert all(said.heard for said in chat.server.said)
@@ -268,7 +270,7 @@ def test_nothing_is_lost_while_the_database_is_away(
         chat.wait_stored()
         with database_away():
             chat.server.flood("alice", per_second=2000, seconds=0.5)
-            chat.wait(lambda: chat.left_on_disk == [chat.recording.id])
+            chat.wait(lambda: chat.left_on_disk == [str(chat.recording.id)])
         chat.wait_stored()
     assert chat.gaps == []
     assert chat.left_on_disk == []
@@ -281,10 +283,74 @@ def test_what_a_stopped_recorder_could_not_store_another_one_stores(
         chat.server.say("alice", "nobody can store me")
         files = chat_journal.chat_directory(chat.directory)
         chat.wait(lambda: any(b"nobody" in one.read_bytes() for one in files.rglob("*.log")))
-    assert chat.left_on_disk == [chat.recording.id]
-    assert store_left_behind(chat.database, chat.directory) == 1
+    assert chat.left_on_disk == [str(chat.recording.id)]
+    chat.wait(lambda: store_left_behind(chat.database, chat.directory) == 1)
     assert chat.stored() == chat.said()
     assert chat.left_on_disk == []
+
+
+def test_a_stream_that_began_and_ended_without_the_database_is_stored_by_another_process(
+    chat: Chat,
+) -> None:
+    began_at = datetime.now(UTC) - timedelta(seconds=100)
+    target = Target.begun(Stream("alice", "42", began_at))
+    lines = [b"@id=1;tmi-sent-ts=%d :a PRIVMSG #alice :hello" % (began_at.timestamp() * 1000)]
+    with Journal(chat.directory, target.journal_name, note=target.note) as journal:
+        journal.resumed(began_at)
+        journal.lines(lines, time.time(), "c", 0)
+    assert store_left_behind(chat.database, chat.directory) == 1
+    with chat.database.transaction() as connection:
+        (found,) = chat_recordings.of_vod(connection, "live-42")
+    assert (found.channel, found.stream_id, found.began_at) == ("alice", "42", began_at)
+    assert found.messages == 1
+    assert found.ended_at is not None
+    assert chat.left_on_disk == []
+
+
+def test_what_gathers_leaves_the_reserve_free_and_says_what_was_lost(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_journal, "_SEGMENT_BYTES", 1000)
+    monkeypatch.setattr(chat_journal, "_MEMORY_BYTES", 1000)
+    with Journal(chat.directory, "5", reserve_bytes=10**18) as journal:
+        for number in range(10):
+            assert (journal.trouble is None) == (number < 4)
+            journal.lines([b":a PRIVMSG #alice :%d" % number + b"x" * 300], number, "c", number)
+        assert "being lost" in (journal.trouble or "")
+        assert sum(path.stat().st_size for path in journal.root.glob("*.log")) < 2000
+    # What was in memory, and that something is missing, goes to the disk in the end.
+    with Journal(chat.directory, "5") as journal:
+        batches = list[Batch]()
+        while (piece := journal.take()) is not None:
+            batches += chat_pieces.batches_of(piece)
+            journal.done(piece)
+    texts = [message.message.rstrip("x") for batch in batches for message in batch.messages]
+    assert texts == ["0", "1", "2", "3", "4"]
+    assert [gap.why for batch in batches for gap in batch.gaps] == [
+        "neither the database nor the disk took it"
+    ]
+
+
+def test_a_server_that_never_ends_its_handshake_does_not_keep_the_recorder_from_stopping(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    stopping = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        recorder = ChatRecorder(
+            chat.database,
+            chat.directory,
+            Target.of(chat.recording),
+            address=f"ircs://127.0.0.1:{server.getsockname()[1]}",
+        )
+        thread = threading.Thread(target=recorder.run, args=(stopping,))
+        thread.start()
+        accepted, _ = server.accept()
+        with accepted:
+            stopping.set()
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_killing_the_recorder_loses_nothing_that_it_had_heard(
@@ -312,17 +378,17 @@ def test_killing_the_recorder_loses_nothing_that_it_had_heard(
 
 
 def test_a_recording_is_in_one_processs_hands(chat: Chat) -> None:
-    with Journal(chat.directory, 5), pytest.raises(Locked):
-        Journal(chat.directory, 5)
-    Journal(chat.directory, 5).close()
+    with Journal(chat.directory, "5"), pytest.raises(Locked):
+        Journal(chat.directory, "5")
+    Journal(chat.directory, "5").close()
 
 
 def test_what_the_disk_does_not_take_is_kept_in_memory_up_to_a_limit(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chat_journal, "_MEMORY_BYTES", 300)
-    with Journal(chat.directory, 5) as journal:
-        journal._root = chat.directory.root / "gone"
+    with Journal(chat.directory, "5") as journal:
+        journal.root = chat.directory.root / "gone"
         journal.lines([b":a PRIVMSG #alice :" + b"x" * 200], 1.0, "c", 0)
         journal.lines([b":a PRIVMSG #alice :" + b"y" * 200], 2.0, "c", 1)
         first = journal.take()
@@ -333,7 +399,7 @@ def test_what_the_disk_does_not_take_is_kept_in_memory_up_to_a_limit(
         second = journal.take()
         assert second is not None
         journal.done(second)
-        batches = list(chat_journal.batches_of(second))
+        batches = list(chat_pieces.batches_of(second))
         assert [m.message for b in batches for m in b.messages] == ["z"]
         assert [gap.why for b in batches for gap in b.gaps] == [
             "neither the database nor the disk took it"

@@ -23,6 +23,7 @@ from vodtender.pipeline.workplace import Workplace
 from vodtender.store import leases
 
 _LONGEST_TICK_SECONDS = 5.0
+_SECONDS_TO_WAIT = 2.0
 _log = log.get("chat")
 
 
@@ -80,20 +81,38 @@ class Chat(threading.Thread):
             self._let_go(list(self._claims))
 
     def _tick(self) -> None:
-        self._hold_leases()
+        """Raises DatabaseUnavailable, after what can be done without the database: channels
+        that were this worker's stay so, and their streams are recorded."""
+        away: DatabaseUnavailable | None = None
+        try:
+            self._hold_leases()
+            for channel in self._automatic:
+                channel.restore()
+        except DatabaseUnavailable as error:
+            away = error
+        self._look([one for one in self._automatic if one.restored])
+        try:
+            for channel in self._automatic:
+                channel.settle()
+        except DatabaseUnavailable as error:
+            away = error
+        for name in self._claims:
+            self._channels[name].record()
+        if away is not None:
+            raise away
+
+    @property
+    def _automatic(self) -> list[ChannelChat]:
         held = [self._channels[name] for name in self._claims]
-        automatic = [one for one in held if isinstance(one, ChannelChat)]
-        for channel in automatic:
-            channel.restore()
-        self._look(automatic)
-        for one in held:
-            one.record()
+        return [one for one in held if isinstance(one, ChannelChat)]
 
     def _hold_leases(self) -> None:
         """Which channels are this worker's. While the database is away they stay what they
         were: two recorders of one channel do no harm, and none would."""
         seconds = self._place.settings.lease_seconds
-        with self._place.database.transaction(timeout_seconds=10) as connection:
+        with self._place.database.transaction(
+            timeout_seconds=10, wait_seconds=_SECONDS_TO_WAIT
+        ) as connection:
             now_held = {
                 name: claim
                 for name in self._channels
@@ -128,12 +147,8 @@ class Chat(threading.Thread):
                 self._looks_at = time.monotonic() + max(wait, self._poll_seconds)
             return
         now = datetime.now(UTC)
-        try:
-            for one in channels:
-                one.looked(streams.get(one.channel), now)
-        except DatabaseUnavailable:
-            self._looks_at = 0.0
-            raise
+        for one in channels:
+            one.looked(streams.get(one.channel), now)
 
     def _let_go(self, names: Sequence[str]) -> None:
         if not names:
@@ -143,7 +158,9 @@ class Chat(threading.Thread):
         for name in names:
             self._channels[name].let_go()
         try:
-            with self._place.database.transaction(timeout_seconds=10) as connection:
+            with self._place.database.transaction(
+                timeout_seconds=10, wait_seconds=_SECONDS_TO_WAIT
+            ) as connection:
                 for name in names:
                     claim = self._claims[name]
                     leases.release(connection, lease_of(name), self._place.worker_id, claim)

@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from vodtender import log, metrics
 from vodtender.errors import DatabaseUnavailable, Locked
-from vodtender.pipeline.chat_journal import Journal, Piece, batches_of, left_behind
+from vodtender.pipeline.chat_journal import Journal, left_behind
+from vodtender.pipeline.chat_pieces import Piece, batches_of
+from vodtender.pipeline.chat_target import Target, begin_left_behind, noted
 from vodtender.pipeline.directory import DataDirectory
 from vodtender.store import chat, chat_recordings
 from vodtender.store.chat_recordings import Report
@@ -22,6 +24,7 @@ _DATABASE_AWAY_SECONDS = 1.0
 _LONGEST_AWAY_SECONDS = 5.0
 _RATE_SECONDS = 10.0
 _MINUTE_SECONDS = 60.0
+_CONNECTION_SECONDS = 3.0
 _log = log.get("chat")
 
 
@@ -33,22 +36,22 @@ class Flusher(threading.Thread):
         self,
         database: Database,
         journal: Journal,
-        recording_id: int,
-        channel: str,
+        target: Target,
         look: Callable[[Pace], Report],
     ) -> None:
-        super().__init__(name=f"chat flush {channel}", daemon=True)
+        super().__init__(name=f"chat flush {target.channel}", daemon=True)
         self.failure: BaseException | None = None
         self._database = database
         self._journal = journal
-        self._recording_id = recording_id
-        self._channel = channel
+        self._target = target
+        self._channel = target.channel
         self._look = look
         self._stopping = threading.Event()
         self._pace = Pace()
         self._reported: Report | None = None
         self._reported_at = 0.0
         self._away = False
+        self._trouble: str | None = None
 
     def stop(self) -> None:
         """What is there is stored if the database takes it, and stays in the journal else."""
@@ -65,6 +68,9 @@ class Flusher(threading.Thread):
         away_seconds = _DATABASE_AWAY_SECONDS
         while True:
             last = self._stopping.is_set()
+            if last and self._away:
+                return  # it is on the disk
+            self._tell_trouble()
             try:
                 self._store_all()
                 self._report(last)
@@ -81,7 +87,8 @@ class Flusher(threading.Thread):
 
     def _store_all(self) -> None:
         while (piece := self._journal.take()) is not None:
-            store_piece(self._database, self._recording_id, self._channel, piece, self._pace)
+            recording = self._target.recording(self._database)
+            store_piece(self._database, recording.id, self._channel, piece, self._pace)
             self._journal.done(piece)
 
     def _report(self, last: bool) -> None:
@@ -95,9 +102,18 @@ class Flusher(threading.Thread):
         )
         if not changed and now - self._reported_at < _REPORT_SECONDS and not last:
             return
-        with self._database.transaction(timeout_seconds=10) as connection:
-            chat_recordings.report(connection, self._recording_id, said)
+        recording = self._target.recording(self._database)
+        with self._database.transaction(
+            timeout_seconds=10, wait_seconds=_CONNECTION_SECONDS
+        ) as connection:
+            chat_recordings.report(connection, recording.id, said)
         self._reported, self._reported_at = said, now
+
+    def _tell_trouble(self) -> None:
+        trouble = self._journal.trouble
+        if trouble is not None and trouble != self._trouble:
+            _log.error(trouble, channel=self._channel, hint="make room on the disk of DATA_DIR")
+        self._trouble = trouble
 
     def _failed(self, error: DatabaseUnavailable | OSError) -> None:
         metrics.db_errors.inc()
@@ -146,7 +162,7 @@ def store_piece(
 ) -> int:
     """Stores one piece; returns how many messages were new. Raises DatabaseUnavailable."""
     try:
-        with database.transaction() as connection:
+        with database.transaction(wait_seconds=_CONNECTION_SECONDS) as connection:
             stored = chat.store(connection, recording_id, batches_of(piece))
     except LookupError:
         _log.warning("a chat recording is gone; what was heard for it is dropped", id=recording_id)
@@ -171,20 +187,18 @@ def store_left_behind(database: Database, directory: DataDirectory) -> int:
     """Stores what recorders that died have left in DATA_DIR; returns how many messages were
     new. What a living recorder has in hand is left to it. Raises DatabaseUnavailable."""
     new = 0
-    for recording_id in left_behind(directory):
+    for name in left_behind(directory):
         try:
-            journal = Journal(directory, recording_id)
+            journal = Journal(directory, name)
         except Locked:
             continue
         with journal:
-            new += _store_journal(database, journal, recording_id)
+            new += _store_journal(database, journal)
     return new
 
 
-def _store_journal(database: Database, journal: Journal, recording_id: int) -> int:
-    with database.transaction() as connection:
-        recording = chat_recordings.get(connection, recording_id)
-    channel = recording.channel if recording else ""
+def _store_journal(database: Database, journal: Journal) -> int:
+    recording_id, channel = _whose(database, journal)
     new = 0
     while (piece := journal.take()) is not None:
         new += store_piece(database, recording_id, channel, piece, Pace())
@@ -192,3 +206,14 @@ def _store_journal(database: Database, journal: Journal, recording_id: int) -> i
     if new:
         _log.info("stored what a recorder had left behind", channel=channel, messages=new)
     return new
+
+
+def _whose(database: Database, journal: Journal) -> tuple[int, str]:
+    """The row of a recording, and its channel; 0 if there is none any more."""
+    name, stream = journal.root.name, noted(journal.root)
+    with database.transaction() as connection:
+        if stream is not None:
+            made = begin_left_behind(connection, stream, journal.last_written_at)
+            return made.id, made.channel
+        known = chat_recordings.get(connection, int(name)) if name.isdecimal() else None
+    return (0, "") if known is None else (known.id, known.channel)

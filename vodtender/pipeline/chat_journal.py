@@ -6,61 +6,62 @@ Every line is written there as soon as it is heard, and removed once it is store
 that was heard is lost with the process, and memory holds only what is just being stored,
 however long the database is away. Where the disk takes nothing, memory does, up to a limit.
 
-A file holds chunks: a line that begins with NUL and says when and where they were heard, then
-the lines as they came. NUL is in none of those. A chunk may also be an event, as JSON.
+Normally there is next to nothing. What gathers while the database is away leaves DISK_RESERVE
+free; what finds no place any more is lost, and becomes a gap.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import json
 import os
+import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from vodtender import metrics
 from vodtender.errors import Locked
-from vodtender.model.chat import ChatMessage, Gap, Heard
-from vodtender.model.chat_patterns import ChatReader
+from vodtender.model.chat import Gap
+from vodtender.pipeline.chat_pieces import Piece, chunk_of, event
+from vodtender.pipeline.chat_target import NOTE_NAME
 from vodtender.pipeline.directory import DataDirectory
-from vodtender.store.chat import Batch
 
 _SEGMENT_BYTES = 16 * 1024 * 1024
 _MEMORY_BYTES = 16 * 1024 * 1024
 _PIECE_BYTES = 4 * 1024 * 1024
-_BATCH_MESSAGES = 1000
-_CHUNK = b"\0c "
-_EVENT = b"\0e "
 _LOCK_NAME = "lock"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some of what was heard. `segment` is None for what lies in memory only."""
-
-    data: bytes
-    segment: Path | None
-    end: int
-
-
 class Journal:
-    """One recording's. One thread or several append, another one takes.
+    """One recording's, of which `note` tells what the name does not. One thread or several
+    append, another one takes.
 
     Raises Locked if another process has it.
     """
 
-    def __init__(self, directory: DataDirectory, recording_id: int) -> None:
-        self._root = chat_directory(directory) / str(recording_id)
-        self._lock_descriptor = _locked(self._root)
+    def __init__(
+        self,
+        directory: DataDirectory,
+        name: str,
+        *,
+        note: bytes | None = None,
+        reserve_bytes: int = 0,
+    ) -> None:
+        self.root = chat_directory(directory) / name
+        self._reserve_bytes = reserve_bytes
+        self._lock_descriptor = _locked(self.root)
+        if note is not None:
+            with contextlib.suppress(OSError):  # what is heard is worth more
+                (self.root / NOTE_NAME).write_bytes(note)
         self._mutex = threading.Lock()
-        self._segments = deque(sorted(self._root.glob("*.log")))
+        self._segments = deque(sorted(self.root.glob("*.log")))
         self._number = int(self._segments[-1].stem) if self._segments else 0
         self._offset = 0
         self._current: Path | None = None
@@ -69,38 +70,45 @@ class Journal:
         self._memory: deque[bytes] = deque()
         self._memory_bytes = 0
         self._lost_since: float | None = None
+        self._refusal: str | None = None
         self.arrived = threading.Event()
         """Set when there is something to take."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What a person should know: the disk does not take what the database does not."""
+        if self._lost_since is not None:
+            return f"chat is being lost: memory is full, and the disk takes none: {self._refusal}"
+        if self._refusal is not None:
+            return f"the disk takes no chat, memory does for a while: {self._refusal}"
+        return None
 
     # --- writing ----------------------------------------------------------------------
 
     def lines(self, lines: Sequence[bytes], at: float, connection: str, first: int) -> None:
         """Keeps lines that were heard at `at` (Unix time). `first` is the first one's number."""
-        head = b"%s%d %s %d\n" % (_CHUNK, int(at * 1_000_000), connection.encode(), first)
-        self._append(head + b"\n".join(lines) + b"\n")
+        self._append(chunk_of(lines, at, connection, first), len(lines))
 
     def gap(self, gap: Gap) -> None:
         """Keeps that nobody listened."""
         until = gap.until.isoformat() if gap.until else None
-        self._event({"gap": gap.since.isoformat(), "until": until, "why": gap.why})
+        self._append(event({"gap": gap.since.isoformat(), "until": until, "why": gap.why}))
 
     def resumed(self, at: datetime) -> None:
         """Keeps that somebody listens from here on, after an earlier process."""
-        self._event({"resumed": at.isoformat()})
+        self._append(event({"resumed": at.isoformat()}))
 
     def heard_until(self, at: float) -> None:
         """Keeps that nothing was missed up to here (Unix time), though nothing was said."""
-        self._event({"heard": datetime.fromtimestamp(at, UTC).isoformat()})
+        self._append(event({"heard": datetime.fromtimestamp(at, UTC).isoformat()}))
 
-    def _event(self, event: dict[str, str | None]) -> None:
-        self._append(_EVENT + json.dumps(event).encode() + b"\n")
-
-    def _append(self, chunk: bytes) -> None:
+    def _append(self, chunk: bytes, messages: int = 0) -> None:
         with self._mutex:
             if self._lost_since is not None:
                 chunk = self._loss() + chunk
             if not self._write(chunk) and not self._remember(chunk):
                 self._lost_since = self._lost_since or time.time()
+                metrics.chat_lost.inc(messages)
                 return
             self._lost_since = None
         self.arrived.set()
@@ -109,18 +117,19 @@ class Journal:
         assert self._lost_since is not None
         since, until = (datetime.fromtimestamp(at, UTC) for at in (self._lost_since, time.time()))
         why = "neither the database nor the disk took it"
-        event = {"gap": since.isoformat(), "until": until.isoformat(), "why": why}
-        return _EVENT + json.dumps(event).encode() + b"\n"
+        return event({"gap": since.isoformat(), "until": until.isoformat(), "why": why})
 
-    def _write(self, chunk: bytes) -> bool:
+    def _write(self, chunk: bytes, *, whatever_is_free: bool = False) -> bool:
         """Whether the disk took it."""
         try:
             if self._descriptor is None or self._size > _SEGMENT_BYTES:
-                self._open_segment()
+                self._open_segment(whatever_is_free)
             assert self._descriptor is not None
             self._size += _write_whole(self._descriptor, chunk, self._size)
-        except OSError:
+        except OSError as error:
+            self._refusal = error.strerror or str(error)
             return False
+        self._refusal = None
         return True
 
     def _remember(self, chunk: bytes) -> bool:
@@ -130,14 +139,26 @@ class Journal:
         self._memory_bytes += len(chunk)
         return True
 
-    def _open_segment(self) -> None:
-        path = self._root / f"{self._number + 1:08}.log"
+    def _open_segment(self, whatever_is_free: bool) -> None:
+        if self._segments and not whatever_is_free and not self._has_room():
+            raise OSError(errno.ENOSPC, "less is free than DISK_RESERVE")
+        path = self.root / f"{self._number + 1:08}.log"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._number += 1
         self._descriptor, self._current, self._size = descriptor, path, 0
         self._segments.append(path)
+
+    def _has_room(self) -> bool:
+        free_bytes = shutil.disk_usage(self.root).free
+        return free_bytes - _SEGMENT_BYTES >= self._reserve_bytes
+
+    @property
+    def last_written_at(self) -> datetime:
+        """When something was put here last; now, if nothing was."""
+        times = [path.stat().st_mtime for path in self._segments if path.exists()]
+        return datetime.fromtimestamp(max(times, default=time.time()), UTC)
 
     # --- taking -----------------------------------------------------------------------
 
@@ -199,16 +220,24 @@ class Journal:
     def close(self) -> None:
         """Gives it free; what is not stored stays. An empty one is removed."""
         with self._mutex:
+            self._rescue()
             if self._descriptor is not None:
                 os.close(self._descriptor)
                 self._descriptor = None
             if not self._size and self._current is not None and self._segments[0] == self._current:
                 self._drop(self._current)
             if not self._segments:
-                _remove(self._root)
+                _remove(self.root)
             if self._lock_descriptor is not None:
                 os.close(self._lock_descriptor)
                 self._lock_descriptor = None
+
+    def _rescue(self) -> None:
+        """Memory ends with the process: its few megabytes may take what is reserved."""
+        if self._lost_since is not None:
+            self._memory.append(self._loss())
+        while self._memory and self._write(self._memory[0], whatever_is_free=True):
+            self._memory.popleft()
 
     def __enter__(self) -> Self:
         return self
@@ -227,60 +256,12 @@ def chat_directory(directory: DataDirectory) -> Path:
     return directory.root / "in-progress" / "chat"
 
 
-def left_behind(directory: DataDirectory) -> list[int]:
-    """The recordings of which something may lie here that is not stored."""
+def left_behind(directory: DataDirectory) -> list[str]:
+    """The names of journals in which something may lie that is not stored."""
     try:
-        names = [path.name for path in chat_directory(directory).iterdir()]
-    except FileNotFoundError:
+        return sorted(path.name for path in chat_directory(directory).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(name) for name in names if name.isdigit())
-
-
-def batches_of(piece: Piece) -> Iterator[Batch]:
-    """What a piece says, some of it at a time."""
-    batch, reader = Batch(), ChatReader()
-    for chunk in piece.data.removeprefix(b"\0").split(b"\n\0"):
-        head, _, body = chunk.decode("utf-8", "replace").partition("\n")
-        if head.startswith("e "):
-            _read_event(batch, head[2:])
-        elif head.startswith("c "):
-            _read_lines(batch, reader, head, body)
-        if len(batch.plain) + len(batch.messages) >= _BATCH_MESSAGES:
-            yield batch
-            batch = Batch()
-    yield batch
-
-
-def _read_lines(batch: Batch, reader: ChatReader, head: str, body: str) -> None:
-    try:
-        _, microseconds, connection, first = head.split(" ")
-        at, number = datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC), int(first)
-    except (ValueError, OverflowError):
-        return  # the rest of a file that a crash of the machine has torn
-    plain, others = reader.read(body.split("\n"), Heard(at, connection, number))
-    batch.plain += plain
-    for said in others:
-        if isinstance(said, ChatMessage):
-            batch.messages.append(said)
-        else:
-            batch.marks.append(said)
-    batch.heard_until = max(batch.heard_until or at, at)
-    batch.heard_at.append(at)
-
-
-def _read_event(batch: Batch, text: str) -> None:
-    try:
-        event = {name: value for name, value in json.loads(text).items() if value is not None}
-        why = event.pop("why", "")
-        times = {name: datetime.fromisoformat(value) for name, value in event.items()}
-    except (ValueError, AttributeError, TypeError):
-        return
-    if "gap" in times:
-        batch.gaps.append(Gap(times["gap"], times.get("until"), why))
-    if "resumed" in times:
-        batch.resumed.append(times["resumed"])
-    if "heard" in times:
-        batch.heard_until = max(batch.heard_until or times["heard"], times["heard"])
 
 
 def _locked(root: Path) -> int | None:
@@ -325,5 +306,6 @@ def _write_whole(descriptor: int, chunk: bytes, offset: int) -> int:
 
 def _remove(root: Path) -> None:
     with contextlib.suppress(OSError):
+        (root / NOTE_NAME).unlink(missing_ok=True)
         (root / _LOCK_NAME).unlink(missing_ok=True)
         root.rmdir()

@@ -1,9 +1,9 @@
 """Records one channel's chat into one VOD, for as long as it is told to.
 
-    recorder = ChatRecorder(database, directory, recording, address=settings.twitch_irc_url)
+    recorder = ChatRecorder(database, directory, target, address=settings.twitch_irc_url)
     recorder.run(stopping)            # in a thread of its own; returns soon after stopping is set
 
-`recording` is a row of `chat_recordings` (`store.chat_recordings.begin`). Nothing that happens
+`target` is a row of `chat_recordings`, or is yet to be one. Nothing that happens
 to the network, to Twitch or to the database ends `run`; only `stopping` does, and a mistake of
 ours. What is heard goes to the VOD that the recording belongs to when it is stored. When it is
 over, call `chat_recordings.end`. Whoever records must hold the channel's lease; two recorders
@@ -22,16 +22,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from vodtender import log, metrics
+from vodtender.clients.attempt import attempt
 from vodtender.clients.twitch import irc
 from vodtender.clients.twitch.irc import ChatLogin, Patience
+from vodtender.clients.twitch.irc_transport import DEFAULT_ADDRESS
 from vodtender.errors import AuthExpired, Transient
 from vodtender.model.backoff import Backoff
 from vodtender.model.chat import RECONNECT, Gap
 from vodtender.pipeline.chat_flush import Flusher, Pace
 from vodtender.pipeline.chat_journal import Journal
 from vodtender.pipeline.chat_reader import Reader
+from vodtender.pipeline.chat_target import Target
 from vodtender.pipeline.directory import DataDirectory
-from vodtender.store.chat_recordings import Recording, Report
+from vodtender.store.chat_recordings import Report
 from vodtender.store.database import Database
 
 _log = log.get("chat")
@@ -65,15 +68,18 @@ class ChatRecorder:
         self,
         database: Database,
         directory: DataDirectory,
-        recording: Recording,
+        target: Target,
         *,
-        address: str = irc.DEFAULT_ADDRESS,
+        address: str = DEFAULT_ADDRESS,
         login: Callable[[], ChatLogin | None] = _nobody,
         worker_id: str | None = None,
         manner: Manner | None = None,
+        reserve_bytes: int = 0,
         chance: random.Random | None = None,
     ) -> None:
-        self.recording = recording
+        self._target = target
+        self._reserve_bytes = reserve_bytes
+        self._journal: Journal | None = None
         self._database = database
         self._directory = directory
         self._address = address
@@ -81,11 +87,11 @@ class ChatRecorder:
         self._worker_id = worker_id
         self._manner = manner or Manner()
         self._chance = chance or random.Random()  # noqa: S311
-        self._log = _log.bind(channel=recording.channel, vod=recording.vod_id)
+        self._log = _log.bind(channel=target.channel, vod=target.vod_id)
         self._news = threading.Condition()
         self._refused_token: str | None = None
         self._problem: str | None = None
-        self._reconnections = recording.reconnections
+        self._reconnections = target.known.reconnections if target.known else 0
         self._current: Reader | None = None
         self._replaced: list[Reader] = []
         self._connected_before = False
@@ -98,10 +104,14 @@ class ChatRecorder:
             Locked: another process on this machine records into this recording.
             SettingsError: the address is none, or SSL_CERT_FILE names nothing readable.
         """
-        with Journal(self._directory, self.recording.id) as journal:
-            flusher = Flusher(
-                self._database, journal, self.recording.id, self.recording.channel, self._report
-            )
+        with Journal(
+            self._directory,
+            self._target.journal_name,
+            note=self._target.note,
+            reserve_bytes=self._reserve_bytes,
+        ) as journal:
+            self._journal = journal
+            flusher = Flusher(self._database, journal, self._target, self._report)
             flusher.start()
             try:
                 self._listen(journal, flusher, stopping)
@@ -175,14 +185,22 @@ class ChatRecorder:
         return True
 
     def _connect(self, journal: Journal, stopping: threading.Event) -> Reader | None:
-        login = self._login()
+        patience = self._manner.patience
+        try:
+            login = attempt(self._login, patience.connect_seconds, stopping.is_set)
+        except TimeoutError:
+            login = None  # a chat that is read without a name is better than none
         if login is not None and login.token == self._refused_token:
             login = None
         try:
             connection = irc.connect(
-                self._address, self.recording.channel, login, self._manner.patience
+                self._address,
+                self._target.channel,
+                login,
+                patience,
+                give_up=stopping.is_set,
             )
-            reader = Reader(connection, journal, self.recording.channel, self._wake)
+            reader = Reader(connection, journal, self._target.channel, self._wake)
             reader.join_channel(stopping)
         except AuthExpired as error:
             assert login is not None
@@ -221,7 +239,7 @@ class ChatRecorder:
             worker_id=self._worker_id,
             connected_since=_time(current.joined_at) if current is not None else None,
             identity=current.identity if current is not None else None,
-            problem=self._problem,
+            problem=self._problem or (self._journal.trouble if self._journal else None),
             reconnections=self._reconnections,
             messages_per_minute=pace.per_minute,
             latency_seconds=pace.latency_seconds,

@@ -9,8 +9,8 @@ from vodtender import log
 from vodtender.clients.twitch.irc import ChatLogin
 from vodtender.model.chat import RECONNECT
 from vodtender.pipeline.chat_recorder import ChatRecorder
+from vodtender.pipeline.chat_target import Target
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store.chat_recordings import Recording
 
 _log = log.get("chat")
 
@@ -21,14 +21,14 @@ def lease_of(channel: str) -> str:
 
 
 class ChatSession(threading.Thread):
-    """Records into `recording`. A recorder that dies is started again, a little later each
+    """Records into `target`. A recorder that dies is started again, a little later each
     time."""
 
     def __init__(
-        self, place: Workplace, recording: Recording, login: Callable[[], ChatLogin | None]
+        self, place: Workplace, target: Target, login: Callable[[], ChatLogin | None]
     ) -> None:
-        super().__init__(name=f"chat of {recording.channel}", daemon=True)
-        self.recording = recording
+        super().__init__(name=f"chat of {target.channel}", daemon=True)
+        self._target = target
         self._place = place
         self._login = login
         self._stopping = threading.Event()
@@ -44,7 +44,7 @@ class ChatSession(threading.Thread):
                 self._recorder().run(self._stopping)
             except Exception as error:
                 deaths += 1
-                _log.error("chat recorder stopped", channel=self.recording.channel, exc=error)
+                _log.error("chat recorder stopped", channel=self._target.channel, exc=error)
                 wait = RECONNECT.wait(deaths, self._place.chance.random())
                 self._stopping.wait(wait.total_seconds())
 
@@ -52,8 +52,9 @@ class ChatSession(threading.Thread):
         return ChatRecorder(
             self._place.database,
             self._place.directory,
-            self.recording,
+            self._target,
             address=self._place.settings.twitch_irc_url,
             login=self._login,
             worker_id=self._place.worker_id,
+            reserve_bytes=self._place.room.reserve_bytes,
         )

@@ -17,7 +17,9 @@ from vodtender.pipeline.chat_flush import store_left_behind
 from vodtender.pipeline.chat_login import ChatLogins
 from vodtender.pipeline.chat_recorder import ChatRecorder
 from vodtender.pipeline.chat_session import lease_of
+from vodtender.pipeline.chat_target import Target
 from vodtender.pipeline.directory import open_directory
+from vodtender.pipeline.room import DownloadRoom
 from vodtender.store import chat_recordings, leases, vods
 from vodtender.store.chat_recordings import Recording
 from vodtender.store.database import Database
@@ -78,10 +80,11 @@ def record(
         recorder = ChatRecorder(
             database,
             directory,
-            recording,
+            Target.of(recording),
             address=settings.twitch_irc_url,
             login=logins.login,
             worker_id=worker_id,
+            reserve_bytes=DownloadRoom(directory, settings.disk_reserve).reserve_bytes,
             chance=random.Random(),  # noqa: S311
         )
         recorder.run(stopping)

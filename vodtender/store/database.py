@@ -75,9 +75,11 @@ class Database:
         actor: str = "",
         keep: bool = True,
         timeout_seconds: float = _STATEMENT_TIMEOUT_SECONDS,
+        wait_seconds: float = _POOL_TIMEOUT_SECONDS,
     ) -> Iterator[Connection]:
         """One transaction. `actor` is noted in the history of the VODs it changes. Without
-        `keep` it is a rehearsal: everything happens, triggers included, and is undone.
+        `keep` it is a rehearsal: everything happens, triggers included, and is undone. A
+        connection of the pool's is waited for so long.
 
         Raises:
             DatabaseUnavailable: no connection, or it broke; whether a commit took effect is
@@ -85,7 +87,7 @@ class Database:
         """
         with (
             translated(),
-            self._connection(timeout_seconds) as connection,
+            self._connection(min(timeout_seconds, wait_seconds)) as connection,
             connection.transaction(),
         ):
             connection.execute(
@@ -116,10 +118,9 @@ class Database:
             self._single = None
 
     @contextmanager
-    def _connection(self, timeout_seconds: float) -> Iterator[Connection]:
+    def _connection(self, wait_seconds: float) -> Iterator[Connection]:
         if self._pool is not None:
-            longest = min(timeout_seconds, _POOL_TIMEOUT_SECONDS)
-            with self._pool.connection(longest) as connection:
+            with self._pool.connection(wait_seconds) as connection:
                 yield connection
             return
         if self._single is None or self._single.closed:
@@ -217,6 +218,8 @@ def _pool(dsn: Callable[[], str], size: int, idle: int) -> ConnectionPool[Connec
         min_size=max(1, idle),
         max_size=size,
         timeout=_POOL_TIMEOUT_SECONDS,
-        reconnect_timeout=1e9,
+        # Tries of the pool are twice as far apart each time. Whoever asks after this begins
+        # anew, so that what was away for hours is found again within seconds.
+        reconnect_timeout=10,
         open=True,
     )

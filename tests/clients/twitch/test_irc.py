@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.sandbox.world import World
 from vodtender.clients.twitch import irc
 from vodtender.clients.twitch.irc import ChatLogin, IrcConnection, Patience
+from vodtender.clients.twitch.irc_transport import DEFAULT_ADDRESS
 from vodtender.errors import AuthExpired, SettingsError, Transient
 
 PATIENT = Patience()
@@ -69,12 +70,12 @@ def test_it_reads_anonymously_and_hears_what_is_said(twitch: World) -> None:
 def test_tls_goes_through_the_proxy_and_is_verified(
     twitch: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with joined(twitch, irc.DEFAULT_ADDRESS) as connection:
+    with joined(twitch, DEFAULT_ADDRESS) as connection:
         twitch.chat.say("alice", "hello")
         assert said(connection, b"hello") == [b"hello"]
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(Transient, match="certificate is not trusted"):
-        irc.connect(irc.DEFAULT_ADDRESS, "alice", None)
+        irc.connect(DEFAULT_ADDRESS, "alice", None)
 
 
 def test_no_proxy_is_asked_for_whom_no_proxy_names(
@@ -169,6 +170,21 @@ def test_no_server_and_no_address_are_told_apart() -> None:
     for address in ("http://x", "irc.chat.twitch.tv", "ircs://", "irc://x:port"):
         with pytest.raises(SettingsError):
             irc.connect(address, "alice", None)
+
+
+@pytest.mark.parametrize("reason", ["time is up", "told to stop"])
+def test_a_handshake_that_hangs_is_left(reason: str) -> None:
+    told = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"ircs://127.0.0.1:{server.getsockname()[1]}"
+        patience = PATIENT if reason == "told to stop" else Patience(connect_seconds=0.3)
+        threading.Timer(0.3, told.set).start()
+        began = time.monotonic()
+        with pytest.raises(Transient, match="no answer within the time limit"):
+            irc.connect(address, "alice", None, patience, give_up=told.is_set)
+        assert time.monotonic() - began < 5
+        accepted, _ = server.accept()
+        accepted.close()
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """One connection to Twitch's chat: reach it, log in, join a channel, hand over what is said.
 
-Reference: https://dev.twitch.tv/docs/chat/irc/. `ircs://` speaks TLS, verified as everywhere
-(`SSL_CERT_FILE`) and through `HTTPS_PROXY` unless `NO_PROXY` names the host; `irc://` goes
-straight there in the clear.
+Reference: https://dev.twitch.tv/docs/chat/irc/.
 """
 
 from __future__ import annotations
@@ -12,24 +10,17 @@ import random
 import socket
 import ssl
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
 
-from vodtender.clients import http
-from vodtender.errors import AuthExpired, SettingsError, Transient
+from vodtender.clients.twitch.irc_transport import reach, reason
+from vodtender.errors import AuthExpired, Transient
 from vodtender.model import irc
 from vodtender.model.chat import RECORDED
 
-DEFAULT_ADDRESS = "ircs://irc.chat.twitch.tv:6697"
-
-_PORTS = {"irc": 6667, "ircs": 6697}
 _RECEIVE_BYTES = 256 * 1024
 _LONGEST_LINE_BYTES = 64 * 1024
 """Twitch's are at most 8 KB of tags and 512 bytes; what never ends is dropped."""
-_LONGEST_PROXY_ANSWER = 16 * 1024
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 _JOINED = frozenset({b"JOIN", b"353", b"366", b"ROOMSTATE", b"PRIVMSG", b"USERNOTICE"})
 _HINT = "vodtender auth login twitch"
@@ -222,127 +213,20 @@ def connect(
     login: ChatLogin | None,
     patience: Patience | None = None,
     environ: Mapping[str, str] | None = None,
+    *,
+    give_up: Callable[[], bool] = lambda: False,
 ) -> IrcConnection:
     """A connection that is not logged in yet: call `join`. Without a login, anonymous.
 
     Raises:
-        Transient: the server cannot be reached, or its certificate is not trusted.
+        Transient: the server cannot be reached, its certificate is not trusted, or `give_up`
+            says so.
         SettingsError: the address is none, or `SSL_CERT_FILE` names nothing readable.
     """
     patience = patience or Patience()
-    target = _target(address)
-    host, port = target.hostname or "", target.port or _PORTS[target.scheme]
-    try:
-        connected = _reached(target.scheme, host, port, patience.connect_seconds)
-        if target.scheme == "ircs":
-            connected = _encrypted(connected, host, environ)
-    except (OSError, ValueError) as error:
-        raise _unreachable(host, error) from error
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected = reach(address, patience.connect_seconds, give_up, environ)
     return IrcConnection(connected, channel, login, patience)
 
 
-def _target(address: str) -> SplitResult:
-    try:
-        target = urlsplit(address)
-        _ = target.port
-    except ValueError:
-        target = SplitResult("", "", "", "", "")
-    if target.scheme not in _PORTS or not target.hostname:
-        raise SettingsError(
-            f"{address!r} is not the address of a chat server",
-            hint=f"it should look like {DEFAULT_ADDRESS}",
-        )
-    return target
-
-
-def _reached(scheme: str, host: str, port: int, timeout_seconds: float) -> socket.socket:
-    proxy = _proxy_for(host, port) if scheme == "ircs" else None
-    if proxy is None:
-        return socket.create_connection((host, port), timeout_seconds)
-    through = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
-    connected = socket.create_connection(
-        (through.hostname or "", through.port or 3128), timeout_seconds
-    )
-    try:
-        if through.scheme == "https":
-            connected = _encrypted(connected, through.hostname or "", None)
-        _open_tunnel(connected, host, port, through)
-    except BaseException:
-        connected.close()
-        raise
-    return connected
-
-
-def _proxy_for(host: str, port: int) -> str | None:
-    """As requests decides it, so that all connections go the same way."""
-    from requests.utils import get_environ_proxies, select_proxy
-
-    url = f"https://{host}:{port}"
-    return select_proxy(url, get_environ_proxies(url))
-
-
-def _open_tunnel(connected: socket.socket, host: str, port: int, proxy: SplitResult) -> None:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    request = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", f"User-Agent: {http.USER_AGENT}"]
-    if proxy.username:
-        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        request.append(f"Proxy-Authorization: Basic {b64encode(pair.encode()).decode()}")
-    connected.sendall(("\r\n".join(request) + "\r\n\r\n").encode())
-    answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
-        # A byte at a time: what follows the answer is the server's.
-        byte = connected.recv(1)
-        if not byte or len(answer) > _LONGEST_PROXY_ANSWER:
-            raise ConnectionError("the proxy broke off")
-        answer += byte
-    status = answer.split(b" ", 2)[1:2]
-    if status != [b"200"]:
-        said = status[0].decode("latin-1")[:10] if status else "nothing"
-        raise ConnectionRefusedError(f"the proxy refuses with {said}")
-
-
-def _encrypted(
-    connected: socket.socket, host: str, environ: Mapping[str, str] | None
-) -> socket.socket:
-    trusted = http.trusted_certificates(environ)
-    try:
-        return _context(trusted).wrap_socket(connected, server_hostname=host)
-    except BaseException:
-        connected.close()
-        raise
-
-
-def _context(trusted: bool | str) -> ssl.SSLContext:
-    if isinstance(trusted, str):
-        is_directory = Path(trusted).is_dir()
-        return ssl.create_default_context(
-            cafile=None if is_directory else trusted, capath=trusted if is_directory else None
-        )
-    import certifi
-
-    return ssl.create_default_context(cafile=certifi.where())
-
-
-def _unreachable(host: str, error: Exception) -> Transient:
-    what = f"the chat server {host} cannot be reached"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Transient(
-            f"{what}: its certificate is not trusted",
-            hint="behind an intercepting proxy, point SSL_CERT_FILE at its certificate",
-            code="unreachable",
-        )
-    return Transient(f"{what}: {_reason(error)}", code="unreachable")
-
-
 def _broken(error: Exception) -> Transient:
-    return Transient(f"the connection to the chat broke: {_reason(error)}", code="broken")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer within the time limit"
-    if isinstance(error, socket.gaierror):
-        return "its name is not known"
-    text = getattr(error, "strerror", None) or str(error)
-    return text or type(error).__name__
+    return Transient(f"the connection to the chat broke: {reason(error)}", code="broken")
