@@ -67,6 +67,21 @@ def test_moved_listed_verified_and_fetched_back(in_directory: Cold, typed: Type)
     assert (listed["vod_id"], listed["state"], listed["problem"]) == ("1", "archived", None)
     assert moved["place"] in typed("archive", "list").out
     assert typed("archive", "verify").out == "1 of 1 archived files are as they were.\n"
+    shown = typed("vods", "show", "1")
+    assert f"archive    {moved['place']} (since " in shown.out
+    document = typed("vods", "show", "1", "--json").document
+    assert (document["archived"]["place"], document["archived"]["same_file"]) == (
+        moved["place"],
+        True,
+    )
+    status = typed("status", "--json").document["archive"]
+    assert (status["enabled"], status["files"], status["size_bytes"], status["lost"]) == (
+        True,
+        1,
+        1000,
+        0,
+    )
+    assert "1 file, 1.0 kB, the last " in typed("status").out
     assert "would fetch" in typed("archive", "fetch", "1", "--dry-run").out
     assert not path.exists()
     fetched = typed("archive", "fetch", "1")
@@ -87,6 +102,8 @@ def test_what_is_lost_has_an_exit_status_and_a_name(in_directory: Cold, typed: T
     assert ran.document["lost"] == 1
     assert "it is not there any more" in ran.err
     assert "lost" in typed("archive", "list").out
+    assert ": lost: it is not there any more" in typed("vods", "show", "1").out
+    assert "vodtender archive list  # 1 archived file is lost or damaged" in typed("status").out
     assert typed("archive", "fetch", "1").status == 1
     assert typed("archive", "fetch", "2").status == 7
     assert typed("archive", "verify", "2").status == 7

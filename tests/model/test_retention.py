@@ -92,6 +92,48 @@ def test_a_file_goes_exactly_when_it_is_not_the_only_copy_and_every_setting_lets
     assert verdict.why
 
 
+@given(
+    one=vods,
+    policy=policies,
+    wait=st.none() | st.integers(1, 60),
+    archived=st.booleans(),
+)
+def test_an_archive_takes_a_file_first_or_has_had_its_time(
+    one: Vod, policy: RetentionPolicy, wait: int | None, archived: bool
+) -> None:
+    with_archive = replace(policy, archives=True, archive_wait_days=wait)
+    goes = judge(one, 99, with_archive, NOW, archived=archived).goes
+    assert goes <= judge(one, 99, policy, NOW).goes
+    if goes and not archived:
+        assert wait is not None
+        assert (NOW - one.created_at) / DAY > wait
+
+
+def test_waiting_for_the_archive_is_said_with_the_setting_that_ends_it() -> None:
+    policy = replace(EAGER, archives=True, archive_wait_days=30)
+    verdict = judge(vod(created_at=NOW - 29 * DAY), 0, policy, NOW)
+    why = "the archive is to take it before it is 30 days old (ARCHIVE_WAIT_DAYS)"
+    assert (verdict.goes, verdict.why) == (False, why)
+    assert judge(vod(created_at=NOW - 31 * DAY), 0, policy, NOW).goes
+    never = judge(vod(), 0, replace(policy, archive_wait_days=None), NOW)
+    assert (never.goes, never.why) == (False, "the archive is to take it")
+
+
+def test_what_was_fetched_back_stays_a_while_and_then_goes_without_being_archived_again() -> None:
+    policy = replace(EAGER, archives=True, keep_newer_than_days=7)
+    assert not judge(vod(downloaded_at=NOW - 6 * DAY), 0, policy, NOW, archived=True).goes
+    assert judge(vod(downloaded_at=NOW - 8 * DAY), 0, policy, NOW, archived=True).goes
+
+
+def test_by_age_what_the_archive_has_may_go_though_it_is_not_on_youtube() -> None:
+    waiting = vod(stage=Stage.DOWNLOADED, video_id=None, published_at=None)
+    assert not judge_by_age(waiting, DAY, NOW).goes
+    assert judge_by_age(waiting, DAY, NOW, archived=True).goes
+    assert not judge(waiting, 0, EAGER, NOW, archived=True).goes
+    in_hand = replace(waiting, worker_id="w")
+    assert not judge_by_age(in_hand, DAY, NOW, archived=True).goes
+
+
 @given(one=vods, older_than=st.timedeltas(timedelta(0), 300 * DAY))
 def test_by_age_a_file_goes_exactly_when_it_is_not_the_only_copy_and_older(
     one: Vod, older_than: timedelta

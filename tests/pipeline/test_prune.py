@@ -149,7 +149,7 @@ def test_an_operators_edit_that_comes_between_the_look_and_the_removal_counts(
     disk.add("1")
     asked: list[str] = []
 
-    def judge(vod: Any, _rank: int, _now: datetime) -> Verdict:
+    def judge(vod: Any, _rank: int, _now: datetime, _archived: bool) -> Verdict:
         if not asked:
             asked.append(vod.twitch_vod_id)
             with psycopg.connect(disk.database.dsn) as operator:
@@ -402,7 +402,7 @@ def test_when_the_database_goes_away_in_the_middle_nothing_more_is_deleted(
     paths = [disk.add(str(number), date=NOW - (50 + number) * DAY) for number in range(3)]
     judged = []
 
-    def judge(vod: Any, _rank: int, _now: datetime) -> Verdict:
+    def judge(vod: Any, _rank: int, _now: datetime, _archived: bool) -> Verdict:
         judged.append(vod.twitch_vod_id)
         if len(judged) == 2:
             with psycopg.connect(disk.database.dsn, autocommit=True) as other:

@@ -280,6 +280,44 @@ def test_a_worker_that_has_it_in_hand_is_waited_for_another_day(cold: Cold) -> N
     )
 
 
+def test_autoclean_leaves_files_to_the_archive_until_their_time_is_over(in_directory: Cold) -> None:
+    """A week on this disk, then the archive; what it has not taken goes after thirty days."""
+    in_directory.add("1", created_at=NOW - 20 * DAY)
+    in_directory.add("2", created_at=NOW - 31 * DAY)
+    in_directory.add("3", Stage.DOWNLOADED, created_at=NOW - 90 * DAY)
+    assert pruned(in_directory) == {"1": "stays", "2": "removed", "3": "stays"}
+    assert in_directory.fates() == {"1": "moved", "3": "stays"}
+    fetch(in_directory, "1")
+    assert pruned(in_directory) == {"1": "stays", "3": "stays"}
+    with in_directory.database.transaction() as connection:
+        connection.execute("UPDATE vods SET downloaded_at = now() - interval '8 days'")
+    assert pruned(in_directory) == {"1": "removed", "3": "stays"}
+
+
+def test_an_archived_file_that_is_deleted_by_hand_is_not_fetched_from_twitch(
+    in_directory: Cold,
+) -> None:
+    in_directory.add("1", Stage.DOWNLOADED)
+    in_directory.run(include_waiting=True)
+    found = fetch(in_directory, "1")
+    assert found.path is not None
+    found.path.unlink()
+    assert pruned(in_directory) == {"1": "gone"}
+    vod = in_directory.vod("1")
+    assert (vod.stage, vod.downloaded_path) == (Stage.DOWNLOADED, None)
+
+
+def pruned(cold: Cold) -> dict[str, str]:
+    found = prune.prune(
+        cold.database,
+        cold.directory,
+        prune.by_settings(cold.settings),
+        actor="daemon",
+        dry_run=False,
+    )
+    return {one.vod_id: one.fate.value for one in found}
+
+
 # --- what goes wrong ----------------------------------------------------------------------
 
 

@@ -64,6 +64,23 @@ def test_which_backups_there_are_is_known_after_a_restore_too(place: Place) -> N
     assert [row[0] for row in found] == made
 
 
+def test_where_files_were_archived_since_the_backup_is_known_after_a_restore_too(
+    place: Place,
+) -> None:
+    insert = (
+        "INSERT INTO archived_files (vod_id, place, size_bytes, sha256, crc32)"
+        " VALUES (%s, %s, 1, 'ab', 1)"
+    )
+    place.do(insert, "1", "/old/1.mp4")
+    made = place.back_up()
+    place.do("UPDATE archived_files SET place = '/new/1.mp4'")
+    place.do(insert, "2", "s3://archive/2.mp4")
+    place.restore(made.name, replace=True)
+    with place.connect() as connection:
+        found = connection.execute("SELECT vod_id, place FROM archived_files ORDER BY 1").fetchall()
+    assert found == [("1", "/new/1.mp4"), ("2", "s3://archive/2.mp4")]
+
+
 @pytest.mark.parametrize("form", ["name", "file", "latest", "elsewhere"])
 def test_a_backup_is_found_by_its_name_as_a_file_and_as_the_latest(
     place: Place, tmp_path: Path, form: str

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _REDRAW_SECONDS = 1.0
 _BAR_WIDTH = 16
 _WIDE = 90
-_ARROWS = {"download": "↓", "upload": "↑"}
+_ARROWS = {"download": "↓", "upload": "↑", "archive": "→"}
 _COUNTED = (
     ("queued", ("queued", "retrying")),
     ("live", ("live",)),

@@ -99,10 +99,15 @@ def _counted(states: Mapping[str, int]) -> str:
 
 
 def _moving(status: Document, _now: datetime) -> _Texts:
-    for arrow, name in (("↓", "downloads"), ("↑", "uploads")):
-        for one in status[name]:
+    moving = (
+        ("↓", status["downloads"]),
+        ("↑", status["uploads"]),
+        ("→", status["archive"]["moving"]),
+    )
+    for arrow, found in moving:
+        for one in found:
             yield f"{arrow} {one['vod_id']}  {_progress(one)}  {one['title']}", ""
-    if not status["downloads"] and not status["uploads"]:
+    if not any(found for _, found in moving):
         yield "nothing", _DIM
 
 
@@ -246,6 +251,20 @@ def _backup(status: Document, now: datetime) -> _Texts:
         yield f"last drill {_when(drill['at'], now)}: {how}", _RED if slow else ""
 
 
+def _archive(status: Document, now: datetime) -> _Texts:
+    found = status["archive"]
+    if not found["enabled"] and not found["files"] and not found["lost"]:
+        yield "none is set", _DIM
+        return
+    last = "" if found["last_at"] is None else f", the last {_when(found['last_at'], now)}"
+    target = found["target"] or "no archive is set any more"
+    yield f"{target}: {_number(found['files'], 'file')}, {size(found['size_bytes'])}{last}", ""
+    if found["waiting"]:
+        yield f"{found['waiting']} of them still to be uploaded", ""
+    if found["lost"]:
+        yield f"{_number(found['lost'], 'file')} lost or damaged", _RED
+
+
 def _errors(status: Document, now: datetime) -> _Texts:
     alike: dict[str, list[Mapping[str, Any]]] = {}
     for one in status["errors"]:
@@ -281,6 +300,7 @@ _PARTS = (
     ("Workers", _workers),
     ("Database", _database),
     ("Backup", _backup),
+    ("Archive", _archive),
     ("Errors", _errors),
     ("Next", _next),
 )

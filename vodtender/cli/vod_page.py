@@ -48,7 +48,8 @@ def _nature(found: Details) -> _Facts:
     yield "began", "not known yet" if vod.date is None else moment(vod.date, now)
     yield "length", duration(vod.duration_seconds) if vod.duration_seconds else "not known yet"
     yield "found", moment(vod.created_at, now)
-    if vod.vanishes_at is not None and vod.downloaded_path is None:
+    is_kept = found.archived is not None and found.archived.is_copy_of(vod)
+    if vod.vanishes_at is not None and vod.downloaded_path is None and not is_kept:
         yield "vanishes", moment(vod.vanishes_at, now)
     wishes = [
         *([f"priority {vod.priority}"] if vod.priority else []),
@@ -69,6 +70,8 @@ def _belongings(found: Details) -> _Facts:
         yield "sha256", vod.file_sha256 or "not known"
     elif vod.file_removed_at is not None:
         yield "file", f"removed {moment(vod.file_removed_at, now)}"
+    if found.archived is not None:
+        yield "archive", _archived(found)
     if vod.muted_segments:
         yield "muted", f"{vod.muted_segments} segments, by Twitch"
     for gap in vod.gaps:
@@ -80,6 +83,20 @@ def _belongings(found: Details) -> _Facts:
         yield "video", f"{vod.youtube_url}{confirmed}"
     for upload in found.uploads:
         yield "upload", _upload(upload)
+
+
+def _archived(found: Details) -> str:
+    copy = found.archived
+    assert copy is not None
+    kind = f"{copy.storage_class}, " if copy.storage_class else ""
+    text = f"{copy.place} ({kind}since {moment(copy.archived_at)})"
+    if copy.problem is not None:
+        return f"{text}: lost: {copy.problem}"
+    if copy.sha256 != found.vod.file_sha256:
+        return f"{text}: an earlier file of this VOD"
+    if copy.asked_at is not None and found.vod.downloaded_path is None:
+        return f"{text}, asked for {moment(copy.asked_at, found.now)}"
+    return text
 
 
 def _file(vod: Vod) -> str:

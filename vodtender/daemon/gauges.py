@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vodtender.model.breaker import STATES, worst
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
 from vodtender.procedures import backup_standing, chat
-from vodtender.store import backups, breaker, claims, overview, pause
+from vodtender.store import archive, backups, breaker, claims, overview, pause
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -32,6 +32,7 @@ class Gauges:
             backup = backup_standing.document(
                 backups.standing(connection), self._place.settings, claims.clock(connection)
             )
+            archived = archive.totals(connection)
             paused = pause.get(connection) is not None
             chats = chat.status_in(connection, self._place.settings)
         registry = CollectorRegistry()
@@ -75,6 +76,9 @@ class Gauges:
             connected.labels(one.channel).set(one.state == "recording")
             a_minute.labels(one.channel).set(one.messages_per_minute)
         _backups(backup, registry)
+        gauge("vod_archived_files", "Good copies in the archive.", archived.files)
+        gauge("vod_archived_bytes", "Bytes of the good copies.", archived.size_bytes)
+        gauge("vod_archived_lost", "Copies that are lost or damaged.", archived.amiss)
         room = self._place.directory.room()
         gauge("vod_disk_free_bytes", "Free room on DATA_DIR's disk.", room.free_bytes)
         gauge("vod_disk_total_bytes", "Size of DATA_DIR's disk.", room.total_bytes)

@@ -74,6 +74,8 @@ class Waiting(StrEnum):
     ABSENCE = "absence"
     QUOTA = "quota"
     LOGIN = "login"
+    ARCHIVE = "archive"
+    """Its file is on its way from a slow storage class."""
 
     @property
     def is_short(self) -> bool:

@@ -19,6 +19,8 @@ from vodtender.errors import NotFound, Refused, SettingsError, VodtenderError
 from vodtender.model.archive import ArchivedFile, object_name, tiers_of, wait_for
 from vodtender.model.s3_location import S3Location
 from vodtender.model.vod import Vod
+from vodtender.store import archive
+from vodtender.store.database import Database
 
 if TYPE_CHECKING:
     from vodtender.clients.s3 import Store, Stored
@@ -121,6 +123,13 @@ class Shelves:
         from vodtender.pipeline.archive_directory import ArchiveDirectory
 
         return ArchiveDirectory(root, self._settings.data_dir)
+
+
+def known_copy(database: Database, vod: Vod) -> ArchivedFile | None:
+    """A good copy of what is recorded of the VOD's file, as far as the database knows."""
+    with database.transaction() as connection:
+        copy = archive.get(connection, vod.twitch_vod_id)
+    return copy if copy is not None and copy.is_copy_of(vod) else None
 
 
 class S3Shelf:

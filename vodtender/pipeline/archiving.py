@@ -21,7 +21,7 @@ from vodtender.clients.ytdlp.workdir import occupied
 from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, VodtenderError
 from vodtender.model.archive import ArchivedFile
 from vodtender.model.vod import Vod
-from vodtender.pipeline.archive_shelf import LostCopyError, Shelf, Shelves, Thawing
+from vodtender.pipeline.archive_shelf import LostCopyError, Shelf, Shelves, Thawing, known_copy
 from vodtender.pipeline.download import drop_work
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.prune import look
@@ -106,9 +106,8 @@ class Mover:
 
     def _known_copy(self, hold: Hold, path: Path) -> ArchivedFile | None:
         """An earlier copy of this very file, if it is still there and so is the file."""
-        with self.place.database.transaction() as connection:
-            copy = archive.get(connection, hold.vod.twitch_vod_id)
-        if copy is None or not copy.is_copy_of(hold.vod):
+        copy = known_copy(self.place.database, hold.vod)
+        if copy is None:
             return None
         shelf = self.shelves.of(copy)
         if shelf.problem_of(copy, read=False, progress=lambda _: None) is not None:

@@ -27,6 +27,7 @@ from vodtender.model.outcome import (
     Recording,
 )
 from vodtender.model.vod import FileRecord, Vod
+from vodtender.pipeline.archive_shelf import known_copy
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.prune import discard_idle
 from vodtender.pipeline.published import published_video
@@ -82,6 +83,8 @@ def _spared(place: Workplace, hold: Hold) -> Outcome | None:
         path = place.directory.file_of(vod)
         if place.intact.why_not(path, vod, hold.should_stop) is None:
             return Adopted()
+    if vod.recheck and known_copy(place.database, vod) is not None:
+        return Adopted()  # its upload fetches it
     return None
 
 

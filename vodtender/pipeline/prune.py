@@ -22,14 +22,15 @@ from vodtender.errors import DatabaseUnavailable, Locked
 from vodtender.model.retention import RetentionPolicy, Verdict, judge
 from vodtender.model.vod import Stage, Vod
 from vodtender.pipeline.directory import DataDirectory, age_seconds
-from vodtender.store import audit, files, leases
+from vodtender.store import archive, audit, files, leases
 from vodtender.store.claims import clock
 from vodtender.store.database import Connection, Database
 
 _LEASE_SECONDS = 600.0
 _log = log.get("prune")
 
-Judge = Callable[[Vod, int, datetime], Verdict]
+Judge = Callable[[Vod, int, datetime, bool], Verdict]
+"""Told the VOD, its place in its channel, the time, and whether the archive has a good copy."""
 
 
 class Fate(StrEnum):
@@ -61,8 +62,10 @@ def by_settings(settings: Settings) -> Judge:
         keep_newer_than_days=settings.retain_keep_newer_than_days,
         keep_days=settings.retention_keep_days,
         keep_count=settings.retention_keep_count,
+        archives=settings.archive_enabled,
+        archive_wait_days=settings.archive_wait_days,
     )
-    return lambda vod, rank, now: judge(vod, rank, policy, now)
+    return lambda vod, rank, now, archived: judge(vod, rank, policy, now, archived=archived)
 
 
 @contextmanager
@@ -181,7 +184,8 @@ class _Sweep:
                     return Pruned(vod.twitch_vod_id, path, 0, Fate.STAYS, "it is changing just now")
                 vod = current
             size_bytes, foreign = look(path, vod)
-            verdict = self.verdict_on(vod, rank, clock(connection))
+            archived = _is_archived(connection, vod)
+            verdict = self.verdict_on(vod, rank, clock(connection), archived)
             if foreign is not None:
                 verdict = Verdict(False, foreign)
             if not verdict.goes:
@@ -211,17 +215,25 @@ class _Sweep:
         self.directory.check()  # where a whole disk is missing, no file has been deleted
         path = self.directory.file_of(vod)
         gone = f"its file {path.name} was deleted or moved"
-        if vod.stage in (Stage.PUBLISHED, Stage.VERIFYING):
+        with self.database.transaction() as connection:
+            archived = _is_archived(connection, vod)
+        if archived or vod.stage in (Stage.PUBLISHED, Stage.VERIFYING):
             if not self.dry_run:
                 with self.database.transaction(actor=self.actor) as connection:
                     files.removed(connection, vod.id)
                 _log.info("file was removed by hand", vod=vod.twitch_vod_id, path=path)
-            return Pruned(vod.twitch_vod_id, path, 0, Fate.GONE, f"{gone}; it is on YouTube")
+            where = "in the archive" if archived else "on YouTube"
+            return Pruned(vod.twitch_vod_id, path, 0, Fate.GONE, f"{gone}; it is {where}")
         if not self.dry_run:
             with self.database.transaction(actor=self.actor) as connection:
                 if files.fetch_again(connection, vod.id, f"{gone}; it is fetched again"):
                     _log.warning("file is gone, fetching again", vod=vod.twitch_vod_id, path=path)
         return Pruned(vod.twitch_vod_id, path, 0, Fate.GONE, gone)
+
+
+def _is_archived(connection: Connection, vod: Vod) -> bool:
+    copy = archive.get(connection, vod.twitch_vod_id)
+    return copy is not None and copy.is_copy_of(vod)
 
 
 def look(path: Path, vod: Vod) -> tuple[int, str | None]:

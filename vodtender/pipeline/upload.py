@@ -27,7 +27,8 @@ from vodtender.model.outcome import Absent, Failed, FileGone, Held, OnYouTube, O
 from vodtender.model.video_metadata import VideoMetadata, VodFacts
 from vodtender.model.vod import Stage, Vod
 from vodtender.model.youtube_parts import Part
-from vodtender.pipeline import allowance, published
+from vodtender.pipeline import allowance, archived, published
+from vodtender.pipeline.archive_shelf import known_copy
 from vodtender.pipeline.download import drop_work
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.parts import cut_files
@@ -124,16 +125,31 @@ class _Delivery:
         return published.whole_upload(known, states)
 
     def intact_file(self) -> Path:
+        """The VOD's file, from the archive if it is not on this disk."""
         directory, vod = self.place.directory, self.vod
         if not directory.holds(vod):
-            raise _Ended(FileGone(f"its file lies in another place ({vod.downloaded_path})"))
-        path = directory.file_of(vod)
-        self.hold.report(Progress("upload", "checking", 0, vod.file_size_bytes, None))
-        why = self.place.intact.why_not(path, vod, self.hold.should_stop)
-        if why is not None:
+            why = f"its file lies in another place ({vod.downloaded_path})"
+        else:
+            path = directory.file_of(vod)
+            self.hold.report(Progress("upload", "checking", 0, vod.file_size_bytes, None))
+            changed = self.place.intact.why_not(path, vod, self.hold.should_stop)
+            if changed is None:
+                return path
+            why = changed
             directory.check()  # where a whole disk is missing, no file has been deleted
+        copy = known_copy(self.place.database, vod)
+        if copy is None:
             raise _Ended(FileGone(why))
-        return path
+        if not self.open_at:  # it would only lie here and wait
+            self.check_usable(self.account)
+            self.unless_held(allowance.why_held(self.place, self.account))
+        found = archived.for_upload(self.place, self.hold, copy)
+        if not isinstance(found, Path):
+            raise _Ended(found)
+        self.hold.vod = replace(
+            vod, downloaded_path=str(found), directory_id=self.place.directory.id
+        )
+        return found
 
     @contextmanager
     def files(self, path: Path) -> Iterator[list[tuple[Part, Path]]]:

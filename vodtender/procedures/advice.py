@@ -22,6 +22,7 @@ def what_next(status: Document) -> list[Step]:
             _chat,
             _disk,
             _backup,
+            _archive,
             _breakers,
             _vanishing,
             _vods,
@@ -74,6 +75,13 @@ def _backup(status: Document) -> _Found:
     if found["drill"]["problem"] is not None:
         why = f"the last restore drill failed: {found['drill']['problem']}"
         yield why, "vodtender restore --test"
+
+
+def _archive(status: Document) -> _Found:
+    lost = status["archive"]["lost"]
+    if lost:
+        number = "1 archived file is" if lost == 1 else f"{lost} archived files are"
+        yield f"{number} lost or damaged", "vodtender archive list"
 
 
 def _disk(status: Document) -> _Found:

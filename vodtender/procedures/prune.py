@@ -65,7 +65,7 @@ def prune(
 def _judge(settings: Settings, older_than: timedelta | None) -> Judge:
     if older_than is None:
         return pipeline.by_settings(settings)
-    return lambda vod, _rank, now: judge_by_age(vod, older_than, now)
+    return lambda vod, _rank, now, archived: judge_by_age(vod, older_than, now, archived=archived)
 
 
 def _holder() -> str:

@@ -17,9 +17,16 @@ from vodtender.model.breaker import STATES, Breaker
 from vodtender.model.timestamp import rfc3339
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
 from vodtender.pipeline.oauth_services import uploads_wanted
-from vodtender.procedures import backup_standing, chat, machine_standing, youtube_standing
+from vodtender.procedures import (
+    archive_standing,
+    backup_standing,
+    chat,
+    machine_standing,
+    youtube_standing,
+)
 from vodtender.procedures.advice import what_next
 from vodtender.store import (
+    archive,
     backups,
     breaker,
     catalog,
@@ -31,7 +38,7 @@ from vodtender.store import (
     workers,
 )
 from vodtender.store.database import Connection, Database
-from vodtender.store.overview import ErrorLine, Transfer
+from vodtender.store.overview import ErrorLine
 from vodtender.store.pause import Pause
 
 _ERRORS = 10
@@ -62,8 +69,8 @@ def document(
             "channels": _channels(
                 _watched(settings, daemons), catalog.channels(connection), breakers, counts
             ),
-            "downloads": [_transfer(one) for one in moving if one.direction == "download"],
-            "uploads": [_transfer(one) for one in moving if one.direction == "upload"],
+            "downloads": archive_standing.transfers(moving, "download"),
+            "uploads": archive_standing.transfers(moving, "upload"),
             "uploads_enabled": uploads_wanted(settings, stored),
             "errors": [_error(one) for one in overview.errors(connection, _ERRORS)],
             "vanishing": _vanishing(connection),
@@ -74,6 +81,7 @@ def document(
             "database": machine_standing.database(settings, connection.info.server_version),
             "chat": _chat(chat.status_in(connection, settings)),
             "backup": backup_standing.document(backups.standing(connection), settings, now),
+            "archive": archive_standing.document(archive.totals(connection), moving, settings),
         }
     return {**found, "next": what_next(found)}
 
@@ -100,6 +108,7 @@ def unavailable(error: DatabaseUnavailable, settings: Settings) -> dict[str, Any
             "waiting_for_vod": 0,
         },
         "backup": backup_standing.document(None, settings, datetime.now(UTC)),
+        "archive": archive_standing.document(None, [], settings),
     }
     return {**nothing, "next": [{"why": error.message, "command": error.hint}]}
 
@@ -174,22 +183,6 @@ def _channels(
 
 
 # --- VODs -------------------------------------------------------------------------------
-
-
-def _transfer(one: Transfer) -> dict[str, Any]:
-    return {
-        "vod_id": one.vod_id,
-        "channel": one.channel,
-        "title": one.title,
-        "phase": one.phase,
-        "done_bytes": one.bytes_done,
-        "total_bytes": one.bytes_total,
-        "bytes_per_second": one.bytes_per_second,
-        "left_seconds": one.seconds_left,
-        "started_at": rfc3339(one.started_at),
-        "updated_at": rfc3339(one.updated_at),
-        "worker_id": one.worker_id,
-    }
 
 
 def _error(one: ErrorLine) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from vodtender.config.settings import Settings
 from vodtender.errors import UsageError
+from vodtender.model.archive import ArchivedFile
 from vodtender.model.next_step import NextStep, Surroundings, next_step
 from vodtender.model.vod import STATES, Vod
 from vodtender.pipeline.oauth_services import YOUTUBE, uploads_wanted
 from vodtender.procedures.vod_change import unknown
-from vodtender.store import audit, breaker, overview, pause, tokens, uploads, vods, workers
+from vodtender.store import archive, audit, breaker, overview, pause, tokens, uploads, vods, workers
 from vodtender.store.audit import AuditLine
 from vodtender.store.claims import clock
 from vodtender.store.database import Connection, Database
@@ -40,6 +41,7 @@ class Details:
     oldest."""
 
     vod: Vod
+    archived: ArchivedFile | None
     now: datetime
     moving: Transfer | None
     uploads: list[Upload]
@@ -72,6 +74,7 @@ def details(database: Database, settings: Settings, vod_id: str) -> Details:
         around = _surroundings(connection, settings, vod)
         return Details(
             vod=vod,
+            archived=archive.get(connection, vod_id),
             now=around.now,
             moving=moving[0] if moving else None,
             uploads=uploads.of_vod(connection, vod.id),
@@ -156,6 +159,7 @@ def details_document(found: Details) -> dict[str, Any]:
         "stream_id": vod.stream_id,
         "download_attempts": vod.download_attempts,
         "upload_attempts": vod.upload_attempts,
+        "archived": _archived(found),
         "moving": None if found.moving is None else _moving(found.moving),
         "uploads": _uploads(found.uploads),
         "history": [
@@ -188,6 +192,23 @@ def _file(vod: Vod) -> dict[str, Any] | None:
         "gaps": vod.gaps,
         "downloaded_at": vod.downloaded_at,
         "removed_at": vod.file_removed_at,
+    }
+
+
+def _archived(found: Details) -> dict[str, Any] | None:
+    copy = found.archived
+    if copy is None:
+        return None
+    return {
+        "place": copy.place,
+        "storage_class": copy.storage_class,
+        "size_bytes": copy.size_bytes,
+        "sha256": copy.sha256,
+        "same_file": copy.sha256 == found.vod.file_sha256,
+        "archived_at": copy.archived_at,
+        "checked_at": copy.checked_at,
+        "problem": copy.problem,
+        "asked_at": copy.asked_at,
     }
 
 

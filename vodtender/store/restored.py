@@ -8,6 +8,7 @@ from datetime import datetime
 
 import psycopg
 
+from vodtender.store import archive
 from vodtender.store.database import Connection
 
 _NOT_WORK = frozenset(
@@ -89,8 +90,9 @@ def vods_between(old: Connection, new: Connection) -> Vods | None:
 
 
 def carry_over(old: Connection, new: Connection) -> None:
-    """Which backups and drills there have been is true whatever is restored. Nothing happens
-    where the old database cannot tell."""
+    """Which backups and drills there have been, and where archived files lie, is true whatever
+    is restored. Nothing happens where the old database cannot tell."""
+    _carry_archive(old, new)
     for table, columns in _RECORDS.items():
         newest = new.execute(f"SELECT max(ended_at) AS at FROM {table}".encode()).fetchone()
         query = (
@@ -105,6 +107,15 @@ def carry_over(old: Connection, new: Connection) -> None:
         insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"
         for row in rows:
             new.execute(insert.encode(), [row[column] for column in columns])
+
+
+def _carry_archive(old: Connection, new: Connection) -> None:
+    try:
+        copies = archive.find(old)
+    except psycopg.Error:
+        return
+    for copy in copies:
+        archive.put(new, copy)
 
 
 def record(connection: Connection, drill: Drill) -> None:
