@@ -65,7 +65,7 @@ def dump(
     packer = zstd.compressor()
     raw_bytes = 0
     with pg_tools.running(tools, "pg_dump", arguments, dsn=dsn, stdout=subprocess.PIPE) as started:
-        _widen(started.stdout.fileno())
+        widen(started.stdout.fileno())
         while block := os.read(started.stdout.fileno(), _BLOCK_BYTES):
             if should_stop():
                 raise Stopped("the backup was stopped")
@@ -132,7 +132,7 @@ def read_back(
     arguments = ["--file=/dev/null"]
     with pg_tools.running(tools, "pg_restore", arguments, stdin=subprocess.PIPE) as started:
         try:
-            _widen(started.stdin.fileno())
+            widen(started.stdin.fileno())
             for block in zstd.blocks(path, read):
                 started.stdin.write(block)
             started.stdin.close()
@@ -165,8 +165,8 @@ def _damaged(path: Path, why: str) -> DamagedBackupError:
     )
 
 
-def _widen(descriptor: int) -> None:
-    """A pipe of 64 KiB costs a change between two processes for each."""
+def widen(descriptor: int) -> None:
+    """Gives a pipe more room: one of 64 KiB costs a change between two processes for each."""
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _BLOCK_BYTES)

@@ -156,6 +156,11 @@ class Running:
         text = self._said.read().decode("utf-8", "replace").strip()
         return redact(text)[-_SAID_CHARACTERS:]
 
+    def stop(self) -> None:
+        """Ends it at once if it has not ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+
     def finish(self) -> str:
         """Waits for its end; what it said. Raises ToolFailedError."""
         status = self._process.wait()
@@ -198,15 +203,15 @@ def running(
             stdout=stdout,
             stderr=said,
         )
+        found = Running(process, said, program)
         try:
-            yield Running(process, said, program)
+            yield found
         finally:
+            found.stop()  # first: the end of its input would tell it that all has come
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     with suppress(OSError):
                         pipe.close()
-            if process.poll() is None:
-                process.kill()
             process.wait()
 
 

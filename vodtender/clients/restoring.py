@@ -1,38 +1,40 @@
 """Reading dumps back: the custom format under zstd, and the plain SQL of the runbook's script.
 
-A plain dump says at its end that it is complete, and psql does not mind when that is missing; so
-it is read to its end before anything is done with it. Lines for psql itself, which could start
-programs, are never passed on: `\\restrict`, which older versions of psql do not know, is left out,
-and any other is refused.
+A plain dump is read to its end before anything is done with it; see `plain_dump`.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from vodtender.clients import pg_tools, zstd
-from vodtender.clients.dump import DamagedBackupError
+from vodtender.clients.dump import DamagedBackupError, widen
 from vodtender.clients.pg_tools import Tools
+from vodtender.clients.plain_dump import PlainDump, damaged, foreign
 from vodtender.errors import Refused
 
 _BLOCK_BYTES = 1 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
 _CUSTOM_MAGIC = b"PGDMP"
-_COPY = re.compile(rb"COPY .* FROM stdin;\r?\Z")
-_TABLE = re.compile(rb'CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?(?:public\.)?"?(\w+)"? \(')
 _LISTED = re.compile(r"\d+; \d+ \d+ TABLE public (\S+) ")
 _DUMP = b"-- PostgreSQL database dump"
-_COMPLETE = b"-- PostgreSQL database dump complete"
-_LONGEST_LINE_BYTES = 64 << 20
+_OURS = ("--no-owner", "--no-acl")
+_BEGINNING_BYTES = 32 << 20
+"""Far more than the list of what is in our database takes."""
+_MOST_JOBS = 8
 _BROKEN = (EOFError, OSError, zlib.error, zstd.Error)
 
 Progress = Callable[[int], object]
@@ -71,14 +73,14 @@ def kind_of(path: Path) -> Kind:
     try:
         start = next(_blocks(path), b"")
     except _BROKEN as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if not start.strip():
-        raise _damaged(path, "there is nothing in it")
+        raise damaged(path, "there is nothing in it")
     if start.startswith(_CUSTOM_MAGIC):
         return Kind.CUSTOM
     if _DUMP in start[:4096]:
         return Kind.PLAIN
-    raise _foreign(path)
+    raise foreign(path)
 
 
 def inspect(path: Path, tools: Tools) -> Contents:
@@ -91,45 +93,114 @@ def inspect(path: Path, tools: Tools) -> Contents:
     kind = kind_of(path)
     if kind is Kind.CUSTOM:
         return Contents(kind, _listed_tables(path, tools))
-    reader = _Plain(path)
+    reader = PlainDump(path)
     try:
         for _ in reader.lines(_blocks(path)):
             pass
     except _BROKEN as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     return Contents(kind, frozenset(reader.tables))
 
 
 def load(path: Path, kind: Kind, tools: Tools, dsn: str, *, progress: Progress) -> None:
-    """Puts all of a dump into an empty database, in one transaction. Objects belong to the role
-    of the DSN.
+    """Puts all of a dump into an empty database that nobody else uses: half of it may be there
+    after an error. Objects belong to the role of the DSN.
+
+    Tables and rows go in by one transaction in which the rows are frozen at once: so the first
+    look at each does not write all of it anew. Indexes and constraints follow, several at a time.
 
     Raises DamagedBackupError, Refused.
     """
-    program, arguments, data = _loading(path, kind, progress)
-    with pg_tools.running(tools, program, arguments, dsn=dsn, stdin=subprocess.PIPE) as started:
+    if kind is Kind.PLAIN:
+        _execute(path, _blocks(path, progress), tools, dsn)
+        return
+    with _as_sql(path, tools, progress) as statements:
+        _execute(path, statements, tools, dsn)
+    with _beginning(path) as beginning:
+        arguments = ["--section=post-data", f"--jobs={_jobs()}", "--exit-on-error", "--no-password"]
+        with pg_tools.running(
+            tools, "pg_restore", [*arguments, *_OURS, str(beginning)], dsn=dsn
+        ) as started:
+            _finish(path, started)
+
+
+def _execute(path: Path, statements: Iterator[bytes], tools: Tools, dsn: str) -> None:
+    """Gives plain SQL to psql, in one transaction."""
+    arguments = ["--no-psqlrc", "--quiet", "--no-password", "--single-transaction"]
+    arguments += ["--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"]
+    with pg_tools.running(tools, "psql", arguments, dsn=dsn, stdin=subprocess.PIPE) as started:
+        widen(started.stdin.fileno())
         try:
-            for block in data:
+            for block in PlainDump(path).lines(statements):
                 started.stdin.write(block)
             started.stdin.close()
         except BrokenPipeError:
             raise _said(path, started.failure()) from None
         except _BROKEN as error:
-            raise _damaged(path, str(error)) from error
+            raise damaged(path, str(error)) from error
+        _finish(path, started)
+
+
+@contextmanager
+def _as_sql(path: Path, tools: Tools, progress: Progress) -> Iterator[Iterator[bytes]]:
+    """The tables and rows of a custom dump as the SQL that pg_restore makes of it."""
+    pipe = subprocess.PIPE
+    arguments = ["--section=pre-data", "--section=data", "--file=-", *_OURS]
+    with (
+        pg_tools.running(tools, "pg_restore", arguments, stdin=pipe, stdout=pipe) as started,
+        ThreadPoolExecutor(1, thread_name_prefix="unpack") as feeder,
+    ):
+        widen(started.stdin.fileno())
+        widen(started.stdout.fileno())
+        feeding = feeder.submit(_feed, started, _blocks(path, progress))
+
+        def made() -> Iterator[bytes]:
+            while block := os.read(started.stdout.fileno(), _BLOCK_BYTES):
+                yield block
+            try:
+                feeding.result()
+            except BrokenPipeError:
+                raise _said(path, started.failure()) from None
+            _finish(path, started)
+
         try:
-            started.finish()
-        except pg_tools.ToolFailedError as error:
-            raise _said(path, error) from error
+            yield made()
+        finally:
+            started.stop()  # else the feeder, after an error, would wait for a reader for ever
 
 
-def _loading(path: Path, kind: Kind, progress: Progress) -> tuple[str, list[str], Iterator[bytes]]:
-    data = _blocks(path, progress)
-    if kind is Kind.CUSTOM:
-        arguments = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-acl"]
-        return "pg_restore", [*arguments, "--no-password"], data
-    arguments = ["--no-psqlrc", "--quiet", "--no-password", "--single-transaction"]
-    arguments += ["--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"]
-    return "psql", arguments, _Plain(path).lines(data)
+def _feed(started: pg_tools.Running, data: Iterator[bytes]) -> None:
+    try:
+        for block in data:
+            started.stdin.write(block)
+    finally:
+        with suppress(BrokenPipeError):
+            started.stdin.close()
+
+
+@contextmanager
+def _beginning(path: Path) -> Iterator[Path]:
+    """A file with the list that a custom dump begins with, without its rows: for pg_restore to
+    go back and forth in, as it must to do several things at a time."""
+    with tempfile.TemporaryDirectory(prefix="vodtender-restore-") as directory:
+        beginning = Path(directory) / "beginning"
+        with beginning.open("wb") as file:
+            for block in _blocks(path):
+                file.write(block)
+                if file.tell() >= _BEGINNING_BYTES:
+                    break
+        yield beginning
+
+
+def _jobs() -> int:
+    return max(1, min(os.cpu_count() or 1, _MOST_JOBS))
+
+
+def _finish(path: Path, started: pg_tools.Running) -> None:
+    try:
+        started.finish()
+    except pg_tools.ToolFailedError as error:
+        raise _said(path, error) from error
 
 
 def _listed_tables(path: Path, tools: Tools) -> frozenset[str]:
@@ -143,81 +214,10 @@ def _listed_tables(path: Path, tools: Tools) -> frozenset[str]:
         except BrokenPipeError:
             pass
         except _BROKEN as error:
-            raise _damaged(path, str(error)) from error
+            raise damaged(path, str(error)) from error
         out = started.stdout.read().decode("utf-8", "replace")
-        try:
-            started.finish()
-        except pg_tools.ToolFailedError as error:
-            raise _said(path, error) from error
+        _finish(path, started)
     return frozenset(_LISTED.findall(out))
-
-
-@dataclass(slots=True)
-class _Plain:
-    """A plain dump as it goes to psql, and what is seen on the way."""
-
-    path: Path
-    tables: set[str] = field(default_factory=set)
-    _in_rows: bool = False
-    _is_complete: bool = False
-
-    def lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Raises DamagedBackupError at the end of a dump that is not complete, and Refused."""
-        rest = b"\n"  # what a line begins after
-        for block in blocks:
-            rest += block
-            while True:
-                given, rest, found = self._rows(rest) if self._in_rows else self._statements(rest)
-                yield given
-                if not found:
-                    break
-            if len(rest) > _LONGEST_LINE_BYTES:
-                raise _foreign(self.path)
-        if not self._in_rows:
-            yield self._statements(rest + b"\n")[0]
-        if self._in_rows or not self._is_complete:
-            raise _damaged(self.path, "it ends too early")
-        yield b"\n"
-
-    def _rows(self, data: bytes) -> tuple[bytes, bytes, bool]:
-        """The rows of a table, up to the line `\\.`; they may hold anything."""
-        end = data.find(b"\n\\.\n")
-        if end >= 0:
-            self._in_rows = False
-            return data[: end + 3], data[end + 3 :], True
-        last = data.rfind(b"\n")
-        return data[:last], data[last:], False
-
-    def _statements(self, data: bytes) -> tuple[bytes, bytes, bool]:
-        """Line by line, up to where rows begin."""
-        given = []
-        begin = 0  # of the line break before a line
-        while (end := data.find(b"\n", begin + 1)) >= 0:
-            line = data[begin + 1 : end]
-            if self._passes(line):
-                given.append(data[begin:end])
-            begin = end
-            if self._in_rows:
-                break
-        return b"".join(given), data[begin:], self._in_rows
-
-    def _passes(self, line: bytes) -> bool:
-        if line.startswith(b"\\"):
-            if line.split()[0] in (b"\\restrict", b"\\unrestrict"):
-                return False
-            raise Refused(
-                f"{self.path.name} holds commands for psql itself, as pg_dump of one database"
-                " writes none.",
-                hint="make one by: pg_dump DATABASE | gzip > FILE",
-                code="foreign_backup",
-            )
-        if line.startswith(b"COPY ") and _COPY.match(line):
-            self._in_rows = True
-        elif created := _TABLE.match(line):
-            self.tables.add(created[1].decode())
-        elif line.rstrip() == _COMPLETE:
-            self._is_complete = True
-        return True
 
 
 def _blocks(path: Path, progress: Progress | None = None) -> Iterator[bytes]:
@@ -253,19 +253,4 @@ def _said(path: Path, error: pg_tools.ToolFailedError) -> DamagedBackupError | R
     return DamagedBackupError(
         f"{path.name} cannot be restored: {error.message}",
         hint="try another one: vodtender backup list",
-    )
-
-
-def _damaged(path: Path, why: str) -> DamagedBackupError:
-    return DamagedBackupError(
-        f"{path.name} is damaged: {why}.".replace("..", "."),
-        hint="take another one: vodtender backup list",
-    )
-
-
-def _foreign(path: Path) -> DamagedBackupError:
-    return DamagedBackupError(
-        f"{path.name} is no dump of a PostgreSQL database.",
-        hint="what there is: vodtender backup list",
-        code="foreign_backup",
     )

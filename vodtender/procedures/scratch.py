@@ -177,11 +177,10 @@ def filled(source: Source, contents: Contents, server: Server, tell: Tell) -> It
 
 def _load(source: Source, contents: Contents, server: Server, dsn: str, tell: Tell) -> None:
     tell("restoring", 0, source.size_bytes)
-    program = "psql" if contents.kind is restoring.Kind.PLAIN else "pg_restore"
     restoring.load(
         source.path,
         contents.kind,
-        server.tools(program),
+        server.tools("psql"),
         dsn,
         progress=lambda done: tell("restoring", done, source.size_bytes),
     )

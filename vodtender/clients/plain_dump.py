@@ -1,0 +1,112 @@
+"""Plain SQL on its way to psql: of the runbook's script, or as pg_restore makes it.
+
+A plain dump says at its end that it is complete, and psql does not mind when that is missing; so
+that is looked for here. Lines for psql itself, which could start programs, are never passed on:
+`\\restrict`, which older versions of psql do not know, is left out, and any other is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vodtender.clients.dump import DamagedBackupError
+from vodtender.errors import Refused
+
+_COPY = re.compile(rb"COPY .* FROM stdin;\r?\Z")
+_TABLE = re.compile(rb'CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?(?:public\.)?"?(\w+)"? \(')
+_COMPLETE = b"-- PostgreSQL database dump complete"
+_LONGEST_LINE_BYTES = 64 << 20
+
+
+@dataclass(slots=True)
+class PlainDump:
+    """A plain dump as it goes to psql, and what is seen on the way."""
+
+    path: Path
+    tables: set[str] = field(default_factory=set)
+    _in_rows: bool = False
+    _is_complete: bool = False
+
+    def lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """Raises DamagedBackupError at the end of a dump that is not complete, and Refused."""
+        rest = b"\n"  # what a line begins after
+        for block in blocks:
+            rest += block
+            while True:
+                given, rest, found = self._rows(rest) if self._in_rows else self._statements(rest)
+                yield given
+                if not found:
+                    break
+            if len(rest) > _LONGEST_LINE_BYTES:
+                raise foreign(self.path)
+        if not self._in_rows:
+            yield self._statements(rest + b"\n")[0]
+        if self._in_rows or not self._is_complete:
+            raise damaged(self.path, "it ends too early")
+        yield b"\n"
+
+    def _rows(self, data: bytes) -> tuple[bytes, bytes, bool]:
+        """The rows of a table, up to the line `\\.`; they may hold anything."""
+        end = data.find(b"\n\\.\n")
+        if end >= 0:
+            self._in_rows = False
+            return data[: end + 3], data[end + 3 :], True
+        last = data.rfind(b"\n")
+        return data[:last], data[last:], False
+
+    def _statements(self, data: bytes) -> tuple[bytes, bytes, bool]:
+        """Line by line, up to where rows begin."""
+        given = []
+        begin = 0  # of the line break before a line
+        while (end := data.find(b"\n", begin + 1)) >= 0:
+            line = data[begin + 1 : end]
+            if self._passes(line):
+                given.append(data[begin:end])
+            begin = end
+            if self._in_rows:
+                given[-1] = _frozen(given[-1])
+                break
+        return b"".join(given), data[begin:], self._in_rows
+
+    def _passes(self, line: bytes) -> bool:
+        if line.startswith(b"\\"):
+            if line.split()[0] in (b"\\restrict", b"\\unrestrict"):
+                return False
+            raise Refused(
+                f"{self.path.name} holds commands for psql itself, as pg_dump of one database"
+                " writes none.",
+                hint="make one by: pg_dump DATABASE | gzip > FILE",
+                code="foreign_backup",
+            )
+        if line.startswith(b"COPY ") and _COPY.match(line):
+            self._in_rows = True
+        elif created := _TABLE.match(line):
+            self.tables.add(created[1].decode())
+        elif line.rstrip() == _COMPLETE:
+            self._is_complete = True
+        return True
+
+
+def _frozen(copy: bytes) -> bytes:
+    """For rows that nobody can see before their table, which the same transaction makes."""
+    return copy.rstrip(b";\r") + b" WITH (FREEZE);"
+
+
+def damaged(path: Path, why: str) -> DamagedBackupError:
+    """For a dump that is not whole."""
+    return DamagedBackupError(
+        f"{path.name} is damaged: {why}.".replace("..", "."),
+        hint="take another one: vodtender backup list",
+    )
+
+
+def foreign(path: Path) -> DamagedBackupError:
+    """For a file that is no dump."""
+    return DamagedBackupError(
+        f"{path.name} is no dump of a PostgreSQL database.",
+        hint="what there is: vodtender backup list",
+        code="foreign_backup",
+    )
