@@ -11,7 +11,7 @@ import pytest
 
 from tests.postgres import NewDatabase
 from vodtender.model.vod import Stage, Vod
-from vodtender.store import audit, claims, uploads, vods
+from vodtender.store import audit, queue, uploads, vods
 from vodtender.store.audit import AuditLine
 from vodtender.store.claims import Claim
 from vodtender.store.database import Connection, Database
@@ -67,10 +67,10 @@ class Archive:
     def claim(self, vod_id: str, worker_id: str = "worker-1", lease_seconds: float = 60) -> Claim:
         """A worker takes it."""
         vod = self.get(vod_id)
-        kinds = (claims.DOWNLOADS, claims.UPLOADS, claims.CHECKS)
+        kinds = (queue.DOWNLOADS, queue.UPLOADS, queue.CHECKS)
         stages = next(kind for kind in kinds if vod.stage in kind)
         with self.connection() as connection:
-            taken = claims.take(
+            taken = queue.take(
                 connection,
                 stages,
                 worker_id=worker_id,
@@ -131,7 +131,7 @@ class Archive:
         vod = self.get(vod_id)
         if vod.worker_id is not None or vod.next_try_at is not None:
             return None
-        kinds = {"downloads": claims.DOWNLOADS, "uploads": claims.UPLOADS, "checks": claims.CHECKS}
+        kinds = {"downloads": queue.DOWNLOADS, "uploads": queue.UPLOADS, "checks": queue.CHECKS}
         return next((name for name, kind in kinds.items() if vod.stage in kind), None)
 
     def stage(self, vod_id: str) -> Stage:

@@ -16,7 +16,7 @@ from vodtender.clients.postgres_server import EmbeddedServer, acquire
 from vodtender.config.settings import Settings
 from vodtender.model.vod import Stage
 from vodtender.procedures import status
-from vodtender.store import claims
+from vodtender.store import queue
 from vodtender.store.database import Database, connect
 from vodtender.store.migrate import migrate
 
@@ -51,9 +51,9 @@ def measure(directory: Path, effort: Effort) -> Iterator[Figure]:
         few, lots = Database(lambda: few_dsn), Database(lambda: many_dsn)
         settings = Settings(data_dir=directory, twitch_channels=_CHANNELS, db_dsn=many_dsn)
         tasks = {
-            "claim of the next download": lambda database: _claim(database, claims.DOWNLOADS),
-            "claim of the next upload": lambda database: _claim(database, claims.UPLOADS),
-            "claim of the next check": lambda database: _claim(database, claims.CHECKS),
+            "claim of the next download": lambda database: _claim(database, queue.DOWNLOADS),
+            "claim of the next upload": lambda database: _claim(database, queue.UPLOADS),
+            "claim of the next check": lambda database: _claim(database, queue.CHECKS),
             "status": lambda database: status.document(database, settings),
         }
         try:
@@ -80,7 +80,7 @@ def _filled(server: EmbeddedServer, count: int) -> str:
 
 def _claim(database: Database, stages: Sequence[Stage]) -> None:
     with database.transaction(keep=False) as connection:
-        found = claims.take(
+        found = queue.take(
             connection,
             stages,
             worker_id="bench",

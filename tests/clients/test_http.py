@@ -7,20 +7,16 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import requests
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.sandbox.certificates import Certificates
 from tests.sandbox.world import World
 from vodtender.clients import http
 from vodtender.errors import SettingsError, Transient, Uncertain
 
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 URL = "https://id.twitch.tv/oauth2/validate"
 
 
@@ -217,40 +213,3 @@ def test_nothing_is_sent_twice_by_itself(in_world: World) -> None:
 def test_an_unknown_error_counts_as_sent() -> None:
     assert http.was_sent(requests.ConnectionError("from elsewhere"))
     assert http.was_sent(ssl.SSLError("while reading"))
-
-
-# --- when to come back --------------------------------------------------------------------
-
-
-def response(**headers: str) -> requests.Response:
-    made = requests.Response()
-    made.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-    return made
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"Retry_After": "30"}, 30),
-        ({"Retry_After": " 0 "}, 0),
-        ({"Retry_After": "Fri, 01 May 2026 12:00:10 GMT"}, 10),
-        ({"Retry_After": "Fri, 01 May 2026 11:00:00 GMT"}, 0),
-        ({"Ratelimit_Reset": str(NOW.timestamp() + 5)}, 5),
-        ({"Retry_After": "soon", "Ratelimit_Reset": str(NOW.timestamp() + 5)}, 5),
-        ({"Retry_After": "999999999999999999"}, 86400),
-    ],
-)
-def test_when_the_server_says_when(headers: dict[str, str], seconds: int) -> None:
-    assert http.retry_after(response(**headers), NOW) == NOW + timedelta(seconds=seconds)
-
-
-def test_when_the_server_does_not_say_when() -> None:
-    assert http.retry_after(response(), NOW) is None
-    assert http.retry_after(response(Retry_After="-1", Ratelimit_Reset="nan"), NOW) is None
-
-
-@given(st.text(max_size=40), st.text(max_size=40))
-def test_any_header_is_survived(first: str, second: str) -> None:
-    headers = {"Retry-After": first, "Ratelimit-Reset": second}
-    moment = http.moment_to_return(headers, NOW)
-    assert moment is None or NOW <= moment <= NOW + timedelta(days=1)

@@ -20,7 +20,7 @@ from vodtender.model.outcome import Adopted, Failed, Interrupted, OnYouTube, Out
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.work import Lane, Result, work_on_next
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import breaker, claims
+from vodtender.store import breaker, claims, queue
 from vodtender.store.database import Database
 
 NewPlace = Callable[..., Workplace]
@@ -48,7 +48,7 @@ class Work:
         self.begun = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
-        stages = claims.UPLOADS if upload else claims.DOWNLOADS
+        stages = queue.UPLOADS if upload else queue.DOWNLOADS
         direction: Any = "upload" if upload else "download"
         self.lane = Lane(direction, direction, stages, guarded=True, work=self._work)
 

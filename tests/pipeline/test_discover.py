@@ -252,6 +252,22 @@ def test_one_worker_at_a_time_looks_at_a_channel(either_fetcher: Fetcher) -> Non
     assert count(fetcher) == 3
 
 
+def test_a_worker_that_has_lost_the_channel_stores_nothing_more(fetcher: Fetcher) -> None:
+    many(fetcher, 230)
+    gate = fetcher.world.faults.hold(skip=2, **PAGES)
+    looking = threading.Thread(target=fetcher.look)
+    looking.start()
+    gate.wait_reached()
+    before = (count(fetcher), cursor(fetcher))
+    fetcher.sql("UPDATE leases SET worker_id = 'another', claim = claim + 1")
+    gate.release()
+    looking.join(20)
+    assert not looking.is_alive()
+    assert (count(fetcher), cursor(fetcher)) == before
+    (channel,) = fetcher.sql("SELECT listed_at, problem FROM channels")
+    assert channel == {"listed_at": None, "problem": None}
+
+
 def test_twitchs_limit_is_respected_until_it_ends(fetcher: Fetcher) -> None:
     many(fetcher, 3)
     fetcher.world.helix.remaining = 2

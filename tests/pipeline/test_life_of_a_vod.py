@@ -52,7 +52,7 @@ from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.token_box import TokenBox
 from vodtender.pipeline.work import Lane, work_on_next
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import claims, tokens, vods
+from vodtender.store import claims, queue, tokens, vods
 from vodtender.store.database import Database
 
 EXPLORES = os.environ.get("LIFE_EXAMPLES")
@@ -128,7 +128,7 @@ class LifeOfAVod(RuleBasedStateMachine):
         self.twitch = SmallTwitch(self.script, self.youtube.whole_files)
         self.place = self._place()
         self.lanes = (
-            Lane("download", "download", claims.DOWNLOADS, guarded=True, work=self.twitch.fetch),
+            Lane("download", "download", queue.DOWNLOADS, guarded=True, work=self.twitch.fetch),
             upload.LANE,
             verify.LANE,
         )

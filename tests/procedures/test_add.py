@@ -9,7 +9,7 @@ from vodtender.errors import NotFound
 from vodtender.procedures.add import add
 from vodtender.procedures.change import Change
 from vodtender.procedures.priority import prioritise
-from vodtender.store import claims
+from vodtender.store import queue
 
 
 def added(archive: Archive, *vod_ids: str, dry_run: bool = False, **more: object) -> list[Change]:
@@ -104,9 +104,9 @@ class TestPriority:
         order = []
         for _ in range(3):
             with archive.connection() as connection:
-                vod = claims.take(
+                vod = queue.take(
                     connection,
-                    claims.DOWNLOADS,
+                    queue.DOWNLOADS,
                     worker_id="w",
                     directory_id="d",
                     lease_seconds=60,

@@ -31,7 +31,7 @@ from vodtender.pipeline.workplace import Workplace
 from vodtender.procedures import skip as procedure
 from vodtender.procedures.change import Change
 from vodtender.procedures.vod_change import Tally
-from vodtender.store import breaker, claims
+from vodtender.store import breaker, claims, queue
 from vodtender.store.database import Database
 
 Ending = Callable[..., Tally]
@@ -143,7 +143,7 @@ def test_a_worker_that_dies_before_it_hears_leaves_the_vod_skipped(archive: Arch
     end(archive, procedure.cancel)
     archive.set("1", lease_expires_at=archive.get("1").created_at)
     with archive.connection() as connection:
-        claims.wake(connection)
+        queue.wake(connection)
     vod = archive.get("1")
     assert (vod.stage, vod.problem, vod.problem_code) == ("skipped", "boring", "cancelled")
     assert (vod.worker_id, vod.cancel_reason) == (None, None)
@@ -181,7 +181,7 @@ class Worker:
         )
 
     def begin(self, direction: str, outcome: Outcome, *, heeds_stop: bool = True) -> None:
-        lanes = {"download": claims.DOWNLOADS, "upload": claims.UPLOADS, "verify": claims.CHECKS}
+        lanes = {"download": queue.DOWNLOADS, "upload": queue.UPLOADS, "verify": queue.CHECKS}
 
         def work(_place: Workplace, hold: Hold) -> Result:
             self.at_work.set()

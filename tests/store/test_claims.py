@@ -16,9 +16,10 @@ from tests.store.rows import DIRECTORY, NOW, WORKER
 from vodtender.errors import LeaseLost
 from vodtender.model.change import Change
 from vodtender.model.vod import FileRecord, Stage, Standing, Vod
-from vodtender.store import claims, leases, overview, uploads, workers
-from vodtender.store.claims import CHECKS, DOWNLOADS, UPLOADS, Claim, Progress
+from vodtender.store import claims, leases, overview, queue, uploads, workers
+from vodtender.store.claims import Claim, Progress
 from vodtender.store.database import Connection, Database
+from vodtender.store.queue import CHECKS, DOWNLOADS, UPLOADS
 
 HOUR = timedelta(hours=1)
 
@@ -33,7 +34,7 @@ def take(
         "channels": ["alice", "bob"],
         **different,
     }
-    return claims.take(connection, stages, **arguments)
+    return queue.take(connection, stages, **arguments)
 
 
 def taken(connection: Connection, stages: Sequence[Stage] = DOWNLOADS, **different: Any) -> Vod:
@@ -210,12 +211,12 @@ def test_an_upload_is_left_to_the_worker_that_has_the_file_while_it_lives(
     live(connection, "worker-2", "directory-2")
     live(connection, WORKER, DIRECTORY)
     assert take(connection, UPLOADS, directory_id="directory-2") is None
-    assert not claims.is_any_left(connection, UPLOADS, "alice", directory_id="directory-2")
+    assert not queue.is_any_left(connection, UPLOADS, "alice", directory_id="directory-2")
     connection.execute(
         "UPDATE workers SET heartbeat_at = now() - interval '10 minutes' WHERE worker_id = %s",
         (WORKER,),
     )
-    assert claims.is_any_left(connection, UPLOADS, "alice", directory_id="directory-2")
+    assert queue.is_any_left(connection, UPLOADS, "alice", directory_id="directory-2")
     assert taken(connection, UPLOADS, directory_id="directory-2").directory_id == DIRECTORY
 
 
@@ -256,11 +257,11 @@ def test_a_lease_that_has_run_out_by_the_databases_clock_frees_the_vod(
 ) -> None:
     rows.insert(connection)
     claim = rows.claim_of(taken(connection))
-    claims.wake(connection)
+    queue.wake(connection)
     assert rows.get(connection).stage is Stage.DOWNLOADING
     let_expire(connection)
     assert take(connection) is None
-    claims.wake(connection)
+    queue.wake(connection)
     vod = taken(connection, worker_id="worker-2")
     assert (vod.stage, vod.claim) == (Stage.DOWNLOADING, claim.number + 2)
 
@@ -272,7 +273,7 @@ def test_whoever_has_lost_it_can_write_nothing_more_even_if_it_takes_it_again(
     vod = rows.situation(connection, name)
     lost = rows.claim_of(vod)
     let_expire(connection)
-    claims.wake(connection)
+    queue.wake(connection)
     stages = {"downloading": DOWNLOADS, "uploading": UPLOADS, "verifying": CHECKS}[name]
     again = taken(connection, stages)
     assert again.worker_id == lost.worker_id
@@ -351,7 +352,7 @@ def test_what_was_to_be_cancelled_is_though_its_worker_died(
     rows.situation(connection, name)
     connection.execute("UPDATE vods SET cancel_reason = 'not wanted'")
     let_expire(connection)
-    claims.wake(connection)
+    queue.wake(connection)
     row = rows.raw(connection)
     assert (row["stage"], row["processing_error"]) == ("skipped", "not wanted")
     assert row["cancel_reason"] is None
@@ -375,14 +376,14 @@ def test_what_has_waited_long_enough_is_ready_and_the_rest_is_not(connection: Co
     rows.insert(connection, 1, next_try_at=now - HOUR, waiting_for="backoff", problem="x")
     rows.insert(connection, 2, next_try_at=now + HOUR, waiting_for="backoff", problem="x")
     assert take(connection) is None
-    claims.wake(connection)
+    queue.wake(connection)
     assert numbers_taken(connection) == ["1"]
     assert rows.get(connection, 1).waiting_for is None
 
 
 def test_a_vod_that_no_listing_shows_any_more_is_looked_at_itself(connection: Connection) -> None:
     rows.situation(connection, "live")
-    claims.wake(connection)
+    queue.wake(connection)
     assert taken(connection).twitch_vod_id == "1"
 
 
@@ -397,7 +398,7 @@ def test_a_thousand_are_woken_at_once_and_the_others_next_time(connection: Conne
     waiting = "SELECT count(*) AS n FROM vods WHERE next_try_at IS NOT NULL"
     left = []
     for _ in range(2):
-        claims.wake(connection)
+        queue.wake(connection)
         row = connection.execute(waiting).fetchone()
         assert row is not None
         left.append(row["n"])
@@ -412,9 +413,7 @@ def outlook(connection: Connection, **different: Any) -> set[str]:
         "channels": ["alice"],
         **different,
     }
-    return {
-        name for name, found in asdict(claims.outlook(connection, **arguments)).items() if found
-    }
+    return {name for name, found in asdict(queue.outlook(connection, **arguments)).items() if found}
 
 
 def test_the_outlook_is_what_can_be_taken_and_what_soon_can(connection: Connection) -> None:
@@ -439,7 +438,7 @@ def test_the_outlook_is_what_can_be_taken_and_what_soon_can(connection: Connecti
 def test_what_is_due_is_to_be_taken_and_no_longer_waited_for(connection: Connection) -> None:
     due = claims.clock(connection) - HOUR
     rows.insert(connection, next_try_at=due, waiting_for="backoff", problem="x")
-    found = claims.outlook(connection, worker_id=WORKER, directory_id=DIRECTORY, channels=["alice"])
+    found = queue.outlook(connection, worker_id=WORKER, directory_id=DIRECTORY, channels=["alice"])
     assert (found.downloads, found.short_waits) == (True, False)
 
 
@@ -451,9 +450,9 @@ def test_something_is_left_when_it_can_go_now_or_soon(
 ) -> None:
     until = None if waiting_for is None else claims.clock(connection) + HOUR
     rows.insert(connection, next_try_at=until, waiting_for=waiting_for)
-    assert claims.is_any_left(connection, DOWNLOADS, "alice", directory_id=DIRECTORY) is left
-    assert not claims.is_any_left(connection, UPLOADS, "alice", directory_id=DIRECTORY)
-    assert not claims.is_any_left(connection, DOWNLOADS, "bob", directory_id=DIRECTORY)
+    assert queue.is_any_left(connection, DOWNLOADS, "alice", directory_id=DIRECTORY) is left
+    assert not queue.is_any_left(connection, UPLOADS, "alice", directory_id=DIRECTORY)
+    assert not queue.is_any_left(connection, DOWNLOADS, "bob", directory_id=DIRECTORY)
 
 
 # --- settling ---------------------------------------------------------------------------
@@ -467,7 +466,7 @@ def test_progress_is_shown_for_the_claim_that_is_and_goes_with_it(connection: Co
     (moving,) = overview.transfers(connection)
     assert (moving.bytes_done, moving.bytes_total, moving.worker_id) == (20, 100, WORKER)
     let_expire(connection)
-    claims.wake(connection)
+    queue.wake(connection)
     assert not overview.transfers(connection)
     again = rows.claim_of(taken(connection))
     assert not overview.transfers(connection), "what the other claim reported is over"

@@ -20,7 +20,7 @@ from vodtender.errors import LeaseLost
 from vodtender.model.breaker import BreakerPolicy
 from vodtender.model.change import Change, Signal
 from vodtender.model.vod import Stage, Standing
-from vodtender.store import breaker, claims, uploads, vods
+from vodtender.store import breaker, claims, queue, uploads, vods
 from vodtender.store.database import Connection
 
 Psql = psycopg.Connection[dict[str, Any]]
@@ -448,8 +448,8 @@ def test_a_held_upload_that_goes_on_by_itself_releases_nobody_else(
     later = claims.clock(connection) + timedelta(hours=5)
     uploads.hold_account(connection, "another", later, "the quota is used up", "quota")
     connection.execute("UPDATE vods SET next_try_at = now()")
-    claims.wake(connection)
-    taken = take(connection, claims.UPLOADS)
+    queue.wake(connection)
+    taken = take(connection, queue.UPLOADS)
     assert taken is not None
     claims.advance(connection, rows.claim_of(taken), Stage.UPLOADING)
     assert rows.get(connection).problem is None
@@ -458,7 +458,7 @@ def test_a_held_upload_that_goes_on_by_itself_releases_nobody_else(
 
 
 def take(connection: Connection, stages: tuple[Stage, ...]) -> Any:
-    return claims.take(
+    return queue.take(
         connection,
         stages,
         worker_id=WORKER,
@@ -558,9 +558,9 @@ def test_a_row_that_makes_no_sense_is_not_taken(columns: str, psql: Psql) -> Non
 
 def test_a_row_typed_in_without_a_channel_is_taken_up(connection: Connection, psql: Psql) -> None:
     psql.execute("INSERT INTO vods (twitch_vod_id) VALUES ('1')")
-    vod = claims.take(
+    vod = queue.take(
         connection,
-        claims.DOWNLOADS,
+        queue.DOWNLOADS,
         worker_id=WORKER,
         directory_id=rows.DIRECTORY,
         lease_seconds=60,

@@ -13,9 +13,10 @@ from vodtender.model.breaker import BreakerPolicy
 from vodtender.model.change import Change, Signal
 from vodtender.model.discovery import ListedVod, Looks
 from vodtender.model.vod import Stage, Standing, Vod
-from vodtender.store import breaker, claims, files, overview, vods, workers
-from vodtender.store.claims import CHECKS, DOWNLOADS, UPLOADS, Claim
+from vodtender.store import breaker, claims, files, overview, queue, vods, workers
+from vodtender.store.claims import Claim
 from vodtender.store.database import Connection, connect
+from vodtender.store.queue import CHECKS, DOWNLOADS, UPLOADS
 from vodtender.store.vods import Entry
 
 SIZE = 20_000
@@ -77,7 +78,7 @@ def listed(number: int) -> Entry:
 
 
 def take(connection: Connection, stages: tuple[Stage, ...]) -> Vod | None:
-    return claims.take(
+    return queue.take(
         connection,
         stages,
         worker_id=WORKER,
@@ -102,21 +103,21 @@ def learn(connection: Connection) -> None:
 
 
 QUERIES: dict[str, tuple[Callable[[Connection], object], int]] = {
-    "wake": (claims.wake, 20),
+    "wake": (queue.wake, 20),
     "take a download": (lambda c: take(c, DOWNLOADS), 200),
     "take an upload": (lambda c: take(c, UPLOADS), 200),
     "take a check": (lambda c: take(c, CHECKS), 200),
     "settle": (settle, 300),
     "whether a download is left": (
-        lambda c: claims.is_any_left(c, DOWNLOADS, "c0", directory_id=DIRECTORY),
+        lambda c: queue.is_any_left(c, DOWNLOADS, "c0", directory_id=DIRECTORY),
         20,
     ),
     "whether an upload is left, of a channel that has none": (
-        lambda c: claims.is_any_left(c, UPLOADS, "nobody", directory_id=DIRECTORY),
+        lambda c: queue.is_any_left(c, UPLOADS, "nobody", directory_id=DIRECTORY),
         600,
     ),
     "outlook": (
-        lambda c: claims.outlook(
+        lambda c: queue.outlook(
             c, worker_id=WORKER, directory_id=DIRECTORY, channels=CHANNELS, too_large=[1]
         ),
         1200,

@@ -13,7 +13,7 @@ from tests.store import rows
 from tests.store.rows import NOW
 from vodtender.model.discovery import ListedVod, Looks
 from vodtender.model.vod import Stage
-from vodtender.store import catalog, claims, vods
+from vodtender.store import catalog, claims, queue, vods
 from vodtender.store.catalog import Cursor
 from vodtender.store.database import Connection
 from vodtender.store.vods import Entry
@@ -128,7 +128,7 @@ def test_a_vod_that_is_being_recorded_is_left_alone_until_it_is_not(
     enter(connection, entry(recording=True))
     vod = rows.get(connection)
     assert (vod.stage, vod.download_state) == (Stage.LIVE, "pending")
-    claims.wake(connection)
+    queue.wake(connection)
     assert rows.get(connection).stage is Stage.LIVE
     enter(connection, entry())
     vod = rows.get(connection)

@@ -17,8 +17,6 @@ import os
 import ssl
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,7 +39,6 @@ READ_TIMEOUT_SECONDS = 60.0
 _POOL_HOSTS = 8
 _POOL_CONNECTIONS_PER_HOST = 8
 _SEND_BLOCK_BYTES = 128 * 1024
-_LONGEST_WAIT = timedelta(days=1)
 
 USER_AGENT = f"vodtender/{__version__}"
 
@@ -270,41 +267,3 @@ def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
         inside = (current.__cause__, current.__context__, getattr(current, "reason", None))
         pending += [e for e in (*inside, *current.args) if isinstance(e, BaseException)]
     return False
-
-
-def retry_after(response: requests.Response, now: datetime) -> datetime | None:
-    """When the server lets us come back, if it says so; never before `now`, at most a day on.
-
-    Reads `Retry-After` (RFC 9110, section 10.2.3: seconds or an HTTP date) and Twitch's
-    `Ratelimit-Reset` (Unix time; https://dev.twitch.tv/docs/api/guide/#rate-limits).
-    """
-    return moment_to_return(response.headers, now)
-
-
-def moment_to_return(headers: Mapping[str, str], now: datetime) -> datetime | None:
-    """`retry_after` for headers alone, whatever the case of their names."""
-    lowered = {name.lower(): value for name, value in headers.items()}
-    moment = _delay(lowered.get("retry-after", ""), now)
-    if moment is None:
-        moment = _epoch(lowered.get("ratelimit-reset", ""))
-    if moment is None:
-        return None
-    return min(max(moment, now), now + _LONGEST_WAIT)
-
-
-def _delay(value: str, now: datetime) -> datetime | None:
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return now + timedelta(seconds=min(int(text[:9]), 10**8))
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _epoch(value: str) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(float(value), tz=UTC)
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import requests
 
 from vodtender.clients import http
+from vodtender.clients.retry_after import moment_to_return
 from vodtender.errors import AuthExpired, RateLimited, Transient
 from vodtender.model.tokens import ClientCredentials, Identity, Tokens, scopes_from
 
@@ -139,7 +140,7 @@ class OAuthServer:
         """See `post`."""
         document = _object(answer.content)
         if answer.status_code == 429:
-            until = http.retry_after(answer, now) or now + _WAIT_WHEN_TOO_FAST
+            until = moment_to_return(answer.headers, now) or now + _WAIT_WHEN_TOO_FAST
             raise RateLimited(f"{what}: {self.name} asks for a pause", until=until)
         if answer.status_code < 300 and (document is not None or not answer.content):
             return document or {}

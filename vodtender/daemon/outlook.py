@@ -6,7 +6,7 @@ from enum import Enum
 
 from vodtender.daemon.lanes import Gate
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import breaker, catalog, claims, pause
+from vodtender.store import breaker, catalog, claims, pause, queue
 
 
 class Verdict(Enum):
@@ -33,7 +33,7 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
         ]
         paused = pause.get(connection) is not None
         uploads = place.accounts.uploads_wanted(connection)
-        found = claims.outlook(
+        found = queue.outlook(
             connection,
             worker_id=place.worker_id,
             directory_id=place.directory.id,

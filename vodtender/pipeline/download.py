@@ -33,7 +33,7 @@ from vodtender.pipeline.prune import discard_idle
 from vodtender.pipeline.published import published_video
 from vodtender.pipeline.work import Lane, Result
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import claims, vods
+from vodtender.store import claims, queue, vods
 from vodtender.store.claims import Progress
 
 _COPIES = 2
@@ -69,7 +69,7 @@ def download(place: Workplace, hold: Hold) -> Result:
     return _fetched(place, hold.vod, fetched)
 
 
-LANE = Lane("download", "download", claims.DOWNLOADS, guarded=True, work=download)
+LANE = Lane("download", "download", queue.DOWNLOADS, guarded=True, work=download)
 
 
 def _spared(place: Workplace, hold: Hold) -> Outcome | None:

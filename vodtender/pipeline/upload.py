@@ -35,7 +35,7 @@ from vodtender.pipeline.parts import cut_files
 from vodtender.pipeline.sending import Sending
 from vodtender.pipeline.work import Lane, Result
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import claims, uploads
+from vodtender.store import claims, queue, uploads
 from vodtender.store.claims import Progress
 from vodtender.store.uploads import Upload
 
@@ -68,7 +68,7 @@ def upload(place: Workplace, hold: Hold) -> Result:
     return Result(outcome, afterwards=lambda: drop_work(place, hold.vod))
 
 
-LANE = Lane("upload", "upload", claims.UPLOADS, guarded=True, work=upload)
+LANE = Lane("upload", "upload", queue.UPLOADS, guarded=True, work=upload)
 
 
 @dataclass(slots=True)

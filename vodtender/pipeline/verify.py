@@ -33,7 +33,7 @@ from vodtender.pipeline.published import (
 )
 from vodtender.pipeline.work import Lane, Result
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import claims, uploads
+from vodtender.store import queue, uploads
 from vodtender.store.uploads import Upload
 
 _log = log.get("verify")
@@ -55,7 +55,7 @@ def verify(place: Workplace, hold: Hold) -> Result:
     return Result(outcome)
 
 
-LANE = Lane("verify", "upload", claims.CHECKS, guarded=False, work=verify)
+LANE = Lane("verify", "upload", queue.CHECKS, guarded=False, work=verify)
 
 
 @dataclass(frozen=True, slots=True)

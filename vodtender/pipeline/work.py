@@ -17,7 +17,7 @@ from vodtender.model.outcome import Failed, Interrupted, Outcome
 from vodtender.model.vod import Stage, Vod
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import audit, breaker, catalog, claims, pause
+from vodtender.store import audit, breaker, catalog, claims, pause, queue
 from vodtender.store.claims import Claim
 from vodtender.store.database import Connection
 
@@ -190,7 +190,7 @@ def _tell(lane: Lane, vod: Vod, change: Change, before: str, after: str) -> None
 def _take(place: Workplace, lane: Lane) -> Vod | None:
     metrics.processing_cycles.inc()
     with place.database.transaction() as connection:
-        claims.wake(connection)
+        queue.wake(connection)
         channels = [channel.channel for channel in catalog.channels(connection)]
         if not lane.guarded:
             return _claim(place, connection, lane, channels)
@@ -216,7 +216,7 @@ def _claim(
 ) -> Vod | None:
     if lane.direction == "download":
         avoiding = [*avoiding, *place.room.too_large_now()]
-    return claims.take(
+    return queue.take(
         connection,
         lane.stages,
         worker_id=place.worker_id,
@@ -268,12 +268,12 @@ def _is_of_direction(
 def _is_any_left(
     place: Workplace, connection: Connection, direction: Direction, channel: str
 ) -> bool:
-    stages: Sequence[Stage] = claims.DOWNLOADS
+    stages: Sequence[Stage] = queue.DOWNLOADS
     if direction == "download":
         is_shut = place.room.why_none() is not None
     else:
-        stages = claims.UPLOADS
+        stages = queue.UPLOADS
         is_shut = not place.accounts.uploads_wanted(connection)
-    return not is_shut and claims.is_any_left(
+    return not is_shut and queue.is_any_left(
         connection, stages, channel, directory_id=place.directory.id
     )

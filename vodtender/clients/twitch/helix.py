@@ -17,6 +17,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from vodtender.clients import http
+from vodtender.clients.retry_after import moment_to_return
 from vodtender.clients.twitch import helix_answers as reading
 from vodtender.clients.twitch.app_token import (
     AppTokens,
@@ -223,7 +224,7 @@ class Helix:
         if answer.status_code != 429 and not _is_used_up(answer):
             return
         server_now = _server_time(answer) or now
-        moment = http.retry_after(answer, server_now)
+        moment = moment_to_return(answer.headers, server_now)
         if moment is not None:  # by Twitch's clock; ours may be another
             self._pause_until = now + max(moment - server_now, _SHORTEST_PAUSE)
         elif answer.status_code == 429:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from vodtender.clients.http import moment_to_return
+from vodtender.clients.retry_after import moment_to_return
 from vodtender.errors import Answer, AuthExpired, RateLimited, Rejected, Transient
 from vodtender.model.quota import next_reset
 

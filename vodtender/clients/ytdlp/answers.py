@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from yt_dlp.networking.exceptions import HTTPError, RequestError
 from yt_dlp.utils import YoutubeDLError
 
+from vodtender.clients.retry_after import moment_to_return
 from vodtender.errors import (
     AuthExpired,
     RateLimited,
@@ -25,7 +24,6 @@ SUBSCRIBER_ONLY_CODES = frozenset({"vod_manifest_restricted", "unauthorized_enti
 """Twitch's `error_code`s for a VOD that only subscribers may watch (yt-dlp's twitch.py)."""
 GONE_STATUSES = frozenset({403, 404, 410})
 _USUAL_WAIT = timedelta(seconds=60)
-_LONGEST_WAIT = timedelta(days=1)
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 COOKIES_HINT = "vodtender auth import cookies FILE"
 
@@ -115,23 +113,9 @@ def disk_full() -> Transient:
 
 
 def wait_until(headers: Mapping[str, str], now: datetime) -> datetime:
-    """When it ends: `Retry-After` (RFC 9110), else `Ratelimit-Reset` (Twitch: epoch seconds)."""
-    retry_after = (headers.get("Retry-After") or "").strip()
-    until = now + _USUAL_WAIT
-    if retry_after.isdecimal():
-        until = now + min(timedelta(seconds=int(retry_after[:9])), _LONGEST_WAIT)
-    elif retry_after:
-        try:
-            until = parsedate_to_datetime(retry_after)
-        except ValueError:
-            retry_after = ""
-    reset = (headers.get("Ratelimit-Reset") or "").strip()
-    if not retry_after and reset.isdecimal():
-        seconds = min(int(reset[:12]), time.time() + _LONGEST_WAIT.total_seconds())
-        until = datetime.fromtimestamp(seconds, UTC)
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return min(max(until, now + timedelta(seconds=1)), now + _LONGEST_WAIT)
+    """When the pause ends that Twitch asks for."""
+    until = moment_to_return(headers, now) or now + _USUAL_WAIT
+    return max(until, now + timedelta(seconds=1))
 
 
 def http_error(error: BaseException) -> HTTPError | None:
