@@ -56,12 +56,12 @@ class Maintained:
 
 @pytest.fixture
 def maintained(
-    database_dsn: str,
+    fresh_database_dsn: str,
     postgres_server: EmbeddedServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Maintained:
     """With the whole schema and no rows."""
     monkeypatch.chdir(tmp_path)
-    name = conninfo_to_dict(database_dsn)["dbname"]
-    return Maintained(database_dsn, make_conninfo(postgres_server.admin_dsn, dbname=name))
+    name = conninfo_to_dict(fresh_database_dsn)["dbname"]
+    return Maintained(fresh_database_dsn, make_conninfo(postgres_server.admin_dsn, dbname=name))
