@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.clients.ytdlp.fetches import FRAMES_IN_SEGMENT, frames, segment_requests
@@ -40,11 +41,13 @@ def impatient(keeper: Keeper) -> Iterator[None]:
     ended = threading.Event()
 
     def hurry() -> None:
-        while not ended.wait(0.1):
-            keeper.sql(
-                "UPDATE vods SET next_try_at = now(), missing_since = missing_since - interval '1m'"
-                " WHERE waiting_for = 'second_look'"
-            )
+        with psycopg.connect(keeper.dsn, autocommit=True) as connection:
+            while not ended.wait(0.1):
+                connection.execute(
+                    "UPDATE vods SET next_try_at = now(),"
+                    " missing_since = missing_since - interval '1m'"
+                    " WHERE waiting_for = 'second_look'"
+                )
 
     thread = threading.Thread(target=hurry)
     thread.start()

@@ -110,10 +110,15 @@ def _is_ours(child: psutil.Process) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """Asks again and again; the dearer that is the less often, since who asks holds up the rest."""
     deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
-        time.sleep(0.02)
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < deadline, f"not so within {seconds} s"
+        time.sleep(min(0.25, max(0.02, 10 * (now - asked))))
 
 
 def segment_requests(world: World, vod: Vod) -> list[str]:
