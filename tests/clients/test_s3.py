@@ -33,6 +33,7 @@ from vodtender.errors import (
     Transient,
     VodtenderError,
 )
+from vodtender.model.s3_location import S3Location
 
 MIB = 1024**2
 
@@ -269,10 +270,12 @@ def test_unfinished_uploads_can_be_swept_away(
     s3.faults()
     now = datetime.now(UTC)
     long_ago = datetime(2000, 1, 1, tzinfo=UTC)  # moto lets all of them begin in 2010
-    assert s3.store.abort_unfinished(s3.at("p/"), before=long_ago) == []
-    assert s3.store.abort_unfinished(s3.at("p/"), before=now + timedelta(minutes=1)) == [
-        s3.at("p/k")
-    ]
+
+    def swept(before: datetime, name: str = "k") -> list[S3Location]:
+        return s3.store.abort_unfinished(s3.at("p/"), before=before, only=lambda one: one == name)
+
+    assert swept(long_ago) == swept(now + timedelta(minutes=1), "another") == []
+    assert swept(now + timedelta(minutes=1)) == [s3.at("p/k")]
     assert s3.store.client.list_multipart_uploads(Bucket=s3.bucket).get("Uploads", []) == []
 
 

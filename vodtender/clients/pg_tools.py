@@ -28,7 +28,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from vodtender.clients.postgres import binaries
 from vodtender.config.redaction import redact
-from vodtender.errors import Refused, VodtenderError
+from vodtender.errors import DatabaseUnavailable, Refused, VodtenderError
 
 _LEASH = Path(__file__).parent / "postgres" / "leash.py"
 _PLACES = (
@@ -40,6 +40,25 @@ _PLACES = (
 )
 _SAID_CHARACTERS = 2000
 _ANSWER_SECONDS = 30
+_WHERE_IN_SERVER = re.compile(r"^LOCATION: .*\n?", re.MULTILINE)
+_SERVERS = (
+    (
+        re.compile(r"\b53100:|No space left on device"),
+        "database_disk_full",
+        "The database's disk is full",
+        "make room on it",
+    ),
+    (
+        re.compile(
+            r"\b(57P0[1-5]|08\w{3}):|server closed the connection|connection to server .* failed"
+            r"|terminating connection|no connection to the server|SSL SYSCALL"
+        ),
+        "database_unavailable",
+        "The connection to the database broke",
+        "check that it runs, and that DB_DSN and DB_PASSWORD are right",
+    ),
+)
+"""What befalls a server, by the code of the error (psql tells it) or the words of libpq."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +173,7 @@ class Running:
         """The end of what it wrote to stderr, without secrets."""
         self._said.seek(0)
         text = self._said.read().decode("utf-8", "replace").strip()
-        return redact(text)[-_SAID_CHARACTERS:]
+        return redact(_WHERE_IN_SERVER.sub("", text))[-_SAID_CHARACTERS:]
 
     def stop(self) -> None:
         """Ends it at once if it has not ended."""
@@ -162,17 +181,24 @@ class Running:
             self._process.kill()
 
     def finish(self) -> str:
-        """Waits for its end; what it said. Raises ToolFailedError."""
+        """Waits for its end; what it said. Raises what `failure` says."""
         status = self._process.wait()
         if status:
             raise self.failure()
         return self.said()
 
-    def failure(self) -> ToolFailedError:
-        """The error for how it ended."""
+    def failure(self) -> ToolFailedError | DatabaseUnavailable:
+        """The error for how it ended. What befell the server is not held against the program,
+        or against what it has read."""
         status = self._process.wait()
         how = f"was killed (signal {-status})" if status < 0 else f"failed (status {status})"
-        return ToolFailedError(f"{self._name} {how}: {self.said() or 'it said nothing'}")
+        said = self.said()
+        for pattern, code, meaning, hint in _SERVERS:
+            if pattern.search(said):
+                return DatabaseUnavailable(
+                    f"{meaning}: {self._name} {how}: {said}", hint=hint, code=code
+                )
+        return ToolFailedError(f"{self._name} {how}: {said or 'it said nothing'}")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from vodtender.clients import pg_tools, zstd
 from vodtender.clients.dump import DamagedBackupError, widen
 from vodtender.clients.pg_tools import Tools
 from vodtender.clients.plain_dump import PlainDump, damaged, foreign
-from vodtender.errors import Refused
+from vodtender.errors import Refused, VodtenderError
 
 _BLOCK_BYTES = 1 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -109,7 +109,8 @@ def load(path: Path, kind: Kind, tools: Tools, dsn: str, *, progress: Progress) 
     Tables and rows go in by one transaction in which the rows are frozen at once: so the first
     look at each does not write all of it anew. Indexes and constraints follow, several at a time.
 
-    Raises DamagedBackupError, Refused.
+    Raises DamagedBackupError, Refused; DatabaseUnavailable when the server ends or its disk is
+    full.
     """
     if kind is Kind.PLAIN:
         _execute(path, _blocks(path, progress), tools, dsn)
@@ -127,6 +128,8 @@ def load(path: Path, kind: Kind, tools: Tools, dsn: str, *, progress: Progress) 
 def _execute(path: Path, statements: Iterator[bytes], tools: Tools, dsn: str) -> None:
     """Gives plain SQL to psql, in one transaction."""
     arguments = ["--no-psqlrc", "--quiet", "--no-password", "--single-transaction"]
+    # Codes, by which errors are told apart; and never the row that an error was met in.
+    arguments += ["--set=VERBOSITY=verbose", "--set=SHOW_CONTEXT=never"]
     arguments += ["--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"]
     with pg_tools.running(tools, "psql", arguments, dsn=dsn, stdin=subprocess.PIPE) as started:
         widen(started.stdin.fileno())
@@ -243,7 +246,10 @@ def _blocks(path: Path, progress: Progress | None = None) -> Iterator[bytes]:
                 progress(file.tell())
 
 
-def _said(path: Path, error: pg_tools.ToolFailedError) -> DamagedBackupError | Refused:
+def _said(path: Path, error: VodtenderError) -> VodtenderError:
+    """What a program's failure says of the dump, if it is the dump's."""
+    if not isinstance(error, pg_tools.ToolFailedError):
+        return error
     if "unsupported version" in error.message:
         return Refused(
             f"{path.name} was made by a newer PostgreSQL: {error.message}",

@@ -246,19 +246,22 @@ class Store:
         except BotoCoreError as error:
             raise answer_for(error, f"asking for {at}") from error
 
-    def abort_unfinished(self, under: S3Location, *, before: datetime) -> list[S3Location]:
+    def abort_unfinished(
+        self, under: S3Location, *, before: datetime, only: Callable[[str], bool]
+    ) -> list[S3Location]:
         """Removes the parts of uploads that were begun before that and never finished: they
-        cost, and no listing shows them."""
+        cost, and no listing shows them. `only`: of objects that are called so."""
         aborted = []
         with answers(f"looking for unfinished uploads under {under}"):
             pages = self.client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=under.bucket, Prefix=under.key):
                 for said in page.get("Uploads", []):
-                    if said["Initiated"] < before:
+                    at = S3Location(under.bucket, said["Key"])
+                    if said["Initiated"] < before and at == under / at.name and only(at.name):
                         self.client.abort_multipart_upload(
                             Bucket=under.bucket, Key=said["Key"], UploadId=said["UploadId"]
                         )
-                        aborted.append(S3Location(under.bucket, said["Key"]))
+                        aborted.append(at)
         return aborted
 
 

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from vodtender.clients.s3 import Store
 
 _LOCK_NAME = ".lock"
+_READING_NAME = ".reading"
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _TEMPORARY = ".tmp-"
 _LARGEST_MANIFEST_BYTES = 4 << 20
 
@@ -63,8 +66,7 @@ class LocalShelf:
         with translated(self.directory):
             for path in (self.directory, self.directory / MANIFESTS):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            descriptor = os.open(self.directory / _LOCK_NAME, flags, 0o600)
+            descriptor = os.open(self.directory / _LOCK_NAME, _LOCK_FLAGS, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,6 +79,32 @@ class LocalShelf:
             yield
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def being_read(self) -> Iterator[None]:
+        """Nothing is removed here meanwhile: a restore reads a backup more than once. Ends with
+        its holder. Several may read; where the lock cannot be had, it is read without."""
+        try:
+            descriptor = os.open(self.directory / _READING_NAME, _LOCK_FLAGS, 0o600)
+        except OSError:  # a disk that is read-only, or another's: nobody removes anything there
+            yield
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @property
+    def is_being_read(self) -> bool:
+        descriptor = os.open(self.directory / _READING_NAME, _LOCK_FLAGS, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def path(self, name: str) -> Path:
         return self.directory / name
@@ -209,6 +237,10 @@ class S3Shelf:
     def remove(self, name: str) -> None:
         self.store.delete(self.prefix / name)
         self.store.delete(self._manifest(manifest_name(name)))
+
+    def abort_unfinished(self, before: datetime) -> None:
+        """Ends uploads of ours that were cut off before that and not gone on with."""
+        self.store.abort_unfinished(self.prefix, before=before, only=is_name)
 
     def archive(self, name: str, storage_class: str) -> None:
         """Moves a dump to another class; its manifest stays where it can be read at once."""

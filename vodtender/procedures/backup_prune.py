@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from vodtender.config.settings import Settings
-from vodtender.errors import PartlyDone, VodtenderError
+from vodtender.errors import Locked, PartlyDone, VodtenderError
 from vodtender.model.backup import Fate, Judged, Retention, judge
 from vodtender.pipeline.backup_shelf import Entry, translated
 from vodtender.procedures.backup_list import Shelves, shelves
 from vodtender.store import audit
 from vodtender.store.database import Database
+
+_UNFINISHED_FOR = timedelta(days=7)
+"""A cut-off upload that nothing has gone on with for so long is never gone on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,9 @@ def remove_old(
         judged = _judged(settings, found)
     except VodtenderError as error:
         return [], [error.message]
+    if found.s3 is not None:
+        with suppress(VodtenderError):  # not every key may; the bucket's own rules end them, too
+            found.s3.abort_unfinished(datetime.now(UTC) - _UNFINISHED_FOR)
     for one in judged:
         if one.fate is Fate.STAYS:
             continue
@@ -118,6 +125,8 @@ def remove_old(
 
 def _apply(one: Fallen, settings: Settings, found: Shelves) -> None:
     if one.place == "local":
+        if found.local.is_being_read:
+            raise Locked("a restore or a verify is reading here", code="backup_read")
         found.local.remove(one.name)
     elif found.s3 is not None and one.fate is Fate.ARCHIVED:
         found.s3.archive(one.name, settings.backup_archive_storage_class)

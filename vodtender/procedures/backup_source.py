@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from vodtender.clients.dump import DamagedBackupError
 from vodtender.config.settings import Settings
-from vodtender.errors import NotFound, UsageError
+from vodtender.errors import NotFound, UsageError, VodtenderError
 from vodtender.model.backup import MANIFESTS, Manifest, manifest_name
 from vodtender.model.s3_location import S3Location
-from vodtender.pipeline.backup_shelf import Entry, judged
+from vodtender.pipeline.backup_shelf import Entry, LocalShelf, judged
 from vodtender.procedures.backup_list import LATEST, no_such, shelves
 from vodtender.procedures.progress import Tell
 
@@ -56,7 +56,10 @@ def at_hand(
         with _from_address(settings, wanted, tell) as source:
             yield source
     elif not from_s3 and _is_file(wanted):
-        yield _from_file(Path(wanted))
+        path, shelf = Path(wanted), LocalShelf(settings.backup_directory)
+        is_there = path.absolute().parent == shelf.directory
+        with shelf.being_read() if is_there else nullcontext():
+            yield _from_file(path)
     else:
         with _from_shelves(settings, wanted, tell, from_s3=from_s3) as source:
             yield source
@@ -108,7 +111,8 @@ def _from_shelves(
     entry, is_here = _chosen(here, there, wanted)
     if is_here:
         path = found.local.path(entry.name)
-        yield _source(entry, path, str(path), has_manifest=entry.manifest is not None)
+        with found.local.being_read():
+            yield _source(entry, path, str(path), has_manifest=entry.manifest is not None)
         return
     assert found.s3 is not None
     at = found.s3.prefix / entry.name
@@ -141,8 +145,26 @@ def _chosen(here: list[Entry], there: list[Entry], wanted: str) -> tuple[Entry, 
 def _downloaded(store: Store, at: S3Location, entry: Entry, tell: Tell) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vodtender-restore-") as directory:
         path = Path(directory) / entry.name
-        store.download(at, path, progress=lambda done: tell("downloading", done, entry.size_bytes))
+        with room_for_a_copy(at):
+            store.download(
+                at, path, progress=lambda done: tell("downloading", done, entry.size_bytes)
+            )
         yield path
+
+
+@contextmanager
+def room_for_a_copy(at: S3Location) -> Iterator[None]:
+    """While a backup comes down into the directory for temporary files. Raises VodtenderError
+    (code `no_room`)."""
+    try:
+        yield
+    except OSError as error:
+        where = tempfile.gettempdir()
+        raise VodtenderError(
+            f"{at} cannot be brought down to {where}: {error.strerror or error}.",
+            hint="set TMPDIR to a directory on a disk with more room",
+            code="no_room",
+        ) from error
 
 
 def _source(entry: Entry, path: Path, where: str, *, has_manifest: bool) -> Source:

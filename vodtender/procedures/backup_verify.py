@@ -13,6 +13,7 @@ from vodtender.config.settings import Settings
 from vodtender.model.backup import Manifest
 from vodtender.pipeline.backup_shelf import Entry, translated
 from vodtender.procedures.backup_list import Shelves, named, no_such, shelves
+from vodtender.procedures.backup_source import room_for_a_copy
 from vodtender.procedures.progress import Stop, Tell, never, silent
 
 if TYPE_CHECKING:
@@ -69,24 +70,27 @@ def verify(
 def _at_hand(
     found: Shelves, name: str, from_s3: bool, tell: Tell, should_stop: Stop
 ) -> Iterator[tuple[Entry, Path, str]]:
-    """The backup's entry and a file of it, fetched to BACKUP_DIR for the while if need be."""
+    """The backup's entry and a file of it, fetched for the while if need be."""
     local = None if from_s3 else named(found.local.entries(), name)
     if local is not None:
-        yield local, found.local.path(local.name), "local"
+        with found.local.being_read():
+            yield local, found.local.path(local.name), "local"
         return
     entry = named(found.s3.entries(), name) if found.s3 is not None else None
     if entry is None or found.s3 is None:
         raise no_such(name)
     import tempfile
 
-    with translated(found.local.directory), tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(prefix="vodtender-verify-") as directory:
         path = Path(directory) / entry.name
-        found.s3.store.download(
-            found.s3.prefix / entry.name,
-            path,
-            progress=lambda done: tell("downloading", done, entry.size_bytes),
-            should_stop=should_stop,
-        )
+        at = found.s3.prefix / entry.name
+        with room_for_a_copy(at):
+            found.s3.store.download(
+                at,
+                path,
+                progress=lambda done: tell("downloading", done, entry.size_bytes),
+                should_stop=should_stop,
+            )
         yield entry, path, "s3"
 
 
