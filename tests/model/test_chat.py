@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.sandbox import irc_lines
 from vodtender.model import chat, irc
 from vodtender.model.chat import RECONNECT, ChatMessage, Emote, Heard, Mark
-from vodtender.model.chat_patterns import ChatReader, message_of
+from vodtender.model.chat_patterns import ChatReader, Plain
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HEARD = Heard(AT, "abc", 7)
@@ -138,6 +138,25 @@ def test_emotes_have_their_places() -> None:
     assert chat.badges_in("subscriber/12,bits/100") == [("subscriber", "12"), ("bits", "100")]
 
 
+def in_full(plain: Plain) -> ChatMessage:
+    *tags, nick, said = plain
+    id_, sent, *rest = (irc.tag_value(one) for one in tags)
+    user_id, display_name, color, badges, emotes, reply_to = (one or None for one in rest)
+    return ChatMessage(
+        id_,
+        datetime.fromtimestamp(int(sent) / 1000, UTC),
+        nick,
+        said,
+        "privmsg",
+        user_id,
+        display_name,
+        color,
+        badges,
+        emotes,
+        reply_to,
+    )
+
+
 @given(
     st.lists(
         st.tuples(
@@ -168,7 +187,7 @@ def test_the_fast_way_finds_what_the_other_finds(
         alone, later = said(line), said(line, Heard(AT, "abc", 8))
         found = [one for one in (alone, later) if one is not None]
         plain, others = reader.read([line, line], HEARD)
-        assert [*others, *(message_of(one) for one in plain)] == found
+        assert [*others, *(in_full(one) for one in plain)] == found
 
 
 def test_what_a_flood_consists_of_is_read_the_fast_way() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,7 +38,7 @@ _FORMS = {
 """What the values of the wanted tags look like. That they hold no space is seen by where the
 first one is: a set of two characters would take three times as long to match."""
 _OPTIONAL = "reply-parent-msg-id"
-_MOST_LAYOUTS = 8
+_MOST_LAYOUTS = 4
 _NAMES = re.compile(r"([^ ;=]+)=[^ ;]*(?:;|$)")
 
 
@@ -55,7 +54,8 @@ class ChatReader:
     """Reads lines of a chat. Not to be shared by threads."""
 
     def __init__(self) -> None:
-        self._layouts: list[_Layout] = []
+        self._layouts: dict[int, list[_Layout]] = {}
+        """By how many tags there are but for the first: that tells nearly all apart."""
 
     def read(
         self, lines: Sequence[str], first: Heard
@@ -64,9 +64,10 @@ class ChatReader:
         What is nothing to record is left out."""
         plain, others = list[Plain](), list[ChatMessage | Mark]()
         for place, text in enumerate(lines):
-            for pattern, groups, nick in self._layouts:
+            space = text.find(" ")
+            for pattern, groups, nick in self._layouts.get(text.count(";", 0, space), ()):
                 found = pattern.fullmatch(text)
-                if found is not None and text.find(" ") == found.start(nick) - 2:
+                if found is not None and found.start(nick) == space + 2:
                     plain.append(found.group(*groups))
                     break
             else:
@@ -89,28 +90,10 @@ class ChatReader:
         needed = _FORMS.keys() - {_OPTIONAL}
         if len(names) == len(set(names)) == written.count(";") + 1 and needed <= set(names):
             layout = _layout(tuple(names))
-            if layout not in self._layouts:
-                self._layouts = [layout, *self._layouts][:_MOST_LAYOUTS]
-
-
-def message_of(plain: Plain) -> ChatMessage:
-    """The same, in full."""
-    *tags, nick, said = plain
-    id_, sent, *rest = (irc.tag_value(one) for one in tags)
-    user_id, display_name, color, badges, emotes, reply_to = (one or None for one in rest)
-    return ChatMessage(
-        id_,
-        datetime.fromtimestamp(int(sent) / 1000, UTC),
-        nick,
-        said,
-        "privmsg",
-        user_id,
-        display_name,
-        color,
-        badges,
-        emotes,
-        reply_to,
-    )
+            there = self._layouts.setdefault(len(names) - 1, [])
+            if layout not in there:
+                there.insert(0, layout)
+                del there[_MOST_LAYOUTS:]
 
 
 @lru_cache(maxsize=64)

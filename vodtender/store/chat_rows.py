@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from vodtender.model.chat import ChatMessage
-from vodtender.model.chat_patterns import Plain, message_of
+from vodtender.model.chat_patterns import Plain
+from vodtender.model.irc import tag_value
 
 COLUMNS = (
     '"timestamp", relative_seconds, message_id, vod_id, channel, username, message, kind, user_id,'
@@ -18,7 +19,7 @@ _TABS = COLUMNS.count(",")
 NULL = " \x01"
 """What stands for NULL. No field of a `Plain` is ever this."""
 COPY = f"COPY {{}} ({COLUMNS}) FROM STDIN WITH (NULL '{NULL}')"
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\x01": "\\\x01"})
+_ESCAPES = (("\\", r"\\"), ("\t", r"\t"), ("\n", r"\n"), ("\r", r"\r"), ("\x01", "\\\x01"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -34,14 +35,14 @@ class Home(NamedTuple):
 def of_plain(messages: Sequence[Plain], home: Home) -> str:
     """One row each. This is what a flood passes through: nothing is escaped unless something has
     to be, which is seen in all rows at once."""
-    rows = _unescaped(messages, home)
+    rows = _plain_rows(messages, home)
     block = "".join(rows)
     if _needs_no_escape(block, len(rows)):
         return block
-    return "".join(
-        row if _needs_no_escape(row, 1) else _row(message_of(plain), home)
-        for row, plain in zip(rows, messages, strict=True)
-    )
+    odd = [n for n, row in enumerate(rows) if not _needs_no_escape(row, 1)]
+    for n, row in zip(odd, _plain_rows([_safe(messages[n]) for n in odd], home), strict=True):
+        rows[n] = row
+    return "".join(rows)
 
 
 def _needs_no_escape(rows: str, number: int) -> bool:
@@ -53,9 +54,14 @@ def _needs_no_escape(rows: str, number: int) -> bool:
     )
 
 
-def _unescaped(messages: Iterable[Plain], home: Home) -> list[str]:
+def _safe(plain: Plain) -> Plain:
+    *tags, nick, said = plain
+    return (*(_escaped(tag_value(one)) for one in tags), _escaped(nick), _escaped(said))
+
+
+def _plain_rows(messages: Iterable[Plain], home: Home) -> list[str]:
     began = (home.began_at - _EPOCH) // _MICROSECOND
-    place = f"\t{home.vod_id}\t{home.channel}\t"
+    place = f"\t{_escaped(home.vod_id)}\t{_escaped(home.channel)}\t"
     last = f"\t{NULL}\tf\t{NULL}\t{NULL}\t{NULL}\n"
     seconds: dict[str, str] = {}
     rows = []
@@ -97,4 +103,7 @@ def _second(since_1970: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.translate(_ESCAPES)
+    for letter, escape in _ESCAPES:
+        if letter in text:
+            text = text.replace(letter, escape)
+    return text
