@@ -132,6 +132,7 @@ def test_the_lists_above_name_every_command() -> None:
         (("breaker", "rest"), "Did you mean 'reset'?"),
         (("--nonsense",), "No such option: --nonsense"),
         (("pause", "--nonsense"), "No such option: --nonsense"),
+        (("pause", "--config", "x.yaml"), "it goes before the command: vodtender --config"),
         (("pause", "now"), "unexpected extra argument"),
         (("vods", "show"), "Missing argument"),
         (("audit", "--limit"), "requires an argument"),

@@ -18,6 +18,7 @@ from vodtender.errors import Exit, UsageError, VodtenderError
 
 # typer does not export the classes that its own errors descend from.
 _ClickError = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+_BEFORE_THE_COMMAND = ("--config", "--debug")
 
 
 def guarded(command: Callable[[], object], arguments: list[str]) -> int:
@@ -77,6 +78,9 @@ def _misused(error: BaseException) -> UsageError:
     if type(error).__name__ == "NoArgsIsHelpError":  # its text is the whole help
         text = "A command is missing."
     path = getattr(getattr(error, "ctx", None), "command_path", "vodtender")
+    early = getattr(error, "option_name", None)
+    if early in _BEFORE_THE_COMMAND and path != "vodtender":
+        return UsageError(text, hint=f"it goes before the command: vodtender {early} …")
     return UsageError(text, hint=f"see: {path} --help")
 
 
