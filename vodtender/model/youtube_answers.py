@@ -40,10 +40,6 @@ class VideoStatus:
     failure_reason: str | None = None
     rejection_reason: str | None = None
     privacy: str | None = None
-    processing_status: str | None = None
-    parts_processed: int | None = None
-    parts_total: int | None = None
-    time_left_seconds: float | None = None
     duration_seconds: float | None = None
 
     @property

@@ -191,7 +191,7 @@ def _newest(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream
     helix = look.place.helix
     assert helix is not None
     page = helix.videos(user_id, kind, channel=look.channel)
-    look.enter([video.listed for video in page.videos], live)
+    look.enter(page.videos, live)
 
 
 def _older(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream] | None) -> None:
@@ -207,9 +207,8 @@ def _older(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream]
         for page in helix.pages(user_id, kind, after, channel=look.channel):
             if look.place.stopping.is_set():
                 raise LeaseLost("The daemon stops.")
-            listed = [video.listed for video in page.videos]
-            look.enter(listed, live, Walked(kind, page.cursor))
-            if look.is_enough(listed, now):
+            look.enter(page.videos, live, Walked(kind, page.cursor))
+            if look.is_enough(page.videos, now):
                 look.enter([], live, Walked(kind, None))
                 return
     except Transient as error:

@@ -25,9 +25,9 @@ from vodtender.clients.twitch.app_token import (
     TokenCache,
     credentials_refused,
 )
-from vodtender.clients.twitch.helix_answers import HelixVideo, Page
+from vodtender.clients.twitch.helix_answers import Page
 from vodtender.errors import Answer, NotFound, RateLimited, Transient
-from vodtender.model.discovery import Kind, LiveStream
+from vodtender.model.discovery import Kind, ListedVod, LiveStream
 
 URL = "https://api.twitch.tv/helix"
 PAGE_SIZE = 100
@@ -122,7 +122,7 @@ class Helix:
         cursors = {after}
         while True:
             page = self.videos(user_id, kind, after, channel=channel)
-            ids = {video.listed.vod_id for video in page.videos}
+            ids = {video.vod_id for video in page.videos}
             if ids and ids <= seen:
                 return
             yield page
@@ -132,14 +132,14 @@ class Helix:
             cursors.add(page.cursor)
             after = page.cursor
 
-    def video(self, vod_id: str) -> HelixVideo | None:
+    def video(self, vod_id: str) -> ListedVod | None:
         """One VOD; None when Twitch says that it does not exist (any more)."""
         what = f"asking Twitch for VOD {vod_id}"
         answer = self._get("/videos", {"id": vod_id}, what)
         if answer.status_code == 404 and reading.as_object(answer.content) is not None:
             return None
         data = reading.entries(_document(answer, what)) or []
-        found = [v for v in map(reading.video, data) if v and v.listed.vod_id == vod_id]
+        found = [v for v in map(reading.video, data) if v and v.vod_id == vod_id]
         if data and not found:
             raise _garbled(what)
         return found[0] if found else None

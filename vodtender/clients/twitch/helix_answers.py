@@ -20,22 +20,10 @@ _TWITCH_BEGAN = datetime(2005, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class HelixVideo:
-    """A VOD as Helix has it."""
-
-    listed: ListedVod
-    user_id: str | None
-    """Its channel's id."""
-    public: bool
-    muted_seconds: int
-    """How much of it Twitch has muted."""
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """Some of a channel's VODs, newest first. `cursor` None: there are no more."""
 
-    videos: tuple[HelixVideo, ...]
+    videos: tuple[ListedVod, ...]
     cursor: str | None
     unreadable: int = 0
     """Entries that were left out because they hold no VOD id."""
@@ -68,11 +56,11 @@ def page(document: Mapping[str, Any], kind: Kind, channel: str, after: str | Non
     cursor = _text(pagination.get("cursor")) if isinstance(pagination, dict) else None
     if not data or cursor == after:
         cursor = None
-    videos = tuple(v for v in readable if v.listed.kind == kind)
+    videos = tuple(v for v in readable if v.kind == kind)
     return Page(videos, cursor, len(data) - len(readable))
 
 
-def video(entry: object, kind: Kind = "archive", channel: str = "") -> HelixVideo | None:
+def video(entry: object, kind: Kind = "archive", channel: str = "") -> ListedVod | None:
     """One video; None without an id. `kind` and `channel` stand in for what is missing."""
     if not isinstance(entry, dict):
         return None
@@ -81,7 +69,7 @@ def video(entry: object, kind: Kind = "archive", channel: str = "") -> HelixVide
         return None
     kind = next((known for known in KINDS if known == entry.get("type")), kind)
     thumbnail = _text(entry.get("thumbnail_url"))
-    listed = ListedVod(
+    return ListedVod(
         vod_id=vod_id,
         channel=(_text(entry.get("user_login")) or channel).lower(),
         kind=kind,
@@ -93,12 +81,6 @@ def video(entry: object, kind: Kind = "archive", channel: str = "") -> HelixVide
         stream_id=identifier(entry.get("stream_id")),
         live=live_by_thumbnail(kind, thumbnail),
         thumbnail=picture(thumbnail),
-    )
-    return HelixVideo(
-        listed,
-        user_id=identifier(entry.get("user_id")),
-        public=entry.get("viewable") != "private",
-        muted_seconds=_muted_seconds(entry.get("muted_segments")),
     )
 
 
@@ -141,9 +123,3 @@ def identifier(value: object) -> str | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _muted_seconds(value: object) -> int:
-    stretches = value if isinstance(value, list) else []
-    lengths = [s.get("duration") for s in stretches if isinstance(s, dict)]
-    return sum(n for n in lengths if isinstance(n, int) and 0 < n < 10**6)

@@ -146,9 +146,7 @@ class YouTube:
         """What has become of a video; None if the channel's owner does not see it (any more)."""
         answer = self._ask(
             "asking for a video's status",
-            lambda service: service.videos().list(
-                part="status,processingDetails,contentDetails", id=video_id
-            ),
+            lambda service: service.videos().list(part="status,contentDetails", id=video_id),
         )
         for item in items_of(answer):
             if text_of(item, "id") in (video_id, None):

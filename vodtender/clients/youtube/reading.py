@@ -30,19 +30,12 @@ def channel_of(answer: dict[str, Any], login: str) -> Channel:
 
 def status_of(video_id: str, item: dict[str, Any]) -> VideoStatus:
     status = as_object(item.get("status"))
-    processing = as_object(item.get("processingDetails"))
-    progress = as_object(processing.get("processingProgress"))
-    left_ms = number_of(progress.get("timeLeftMs"))
     return VideoStatus(
         video_id=video_id,
         upload_status=text_of(status, "uploadStatus"),
         failure_reason=text_of(status, "failureReason"),
         rejection_reason=text_of(status, "rejectionReason"),
         privacy=text_of(status, "privacyStatus"),
-        processing_status=text_of(processing, "processingStatus"),
-        parts_processed=number_of(progress.get("partsProcessed")),
-        parts_total=number_of(progress.get("partsTotal")),
-        time_left_seconds=None if left_ms is None else left_ms / 1000,
         duration_seconds=duration_of(text_of(as_object(item.get("contentDetails")), "duration")),
     )
 
@@ -66,14 +59,6 @@ def as_object(value: object) -> dict[str, Any]:
 def text_of(value: object, key: str) -> str | None:
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, str) else None
-
-
-def number_of(value: object) -> int | None:
-    """Google writes 64-bit numbers as texts."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return None
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)

@@ -26,9 +26,6 @@ from vodtender.errors import Answer, Rejected, Stopped, Transient, Uncertain, Vo
 from vodtender.model.video_metadata import VideoMetadata
 from vodtender.model.youtube_answers import SessionAt, SessionDone, SessionGone, SessionState
 
-CHUNK_UNIT_BYTES = 256 * 1024
-"""Every chunk but the last must be a multiple of this."""
-
 _RANGE = re.compile(r"(?:bytes[= ])?0-(\d{1,18})", re.ASCII | re.IGNORECASE)
 _STALLED_CHUNKS = 3
 _INCOMPLETE = 308
