@@ -107,17 +107,17 @@ class Shelf:
 
 
 @pytest.fixture(scope="session")
-def shelf(postgres_server: EmbeddedServer, migrated_template: str) -> Shelf:
+def empty_databases(postgres_server: EmbeddedServer, migrated_template: str) -> Shelf:
     """This worker's migrated databases."""
     return Shelf(postgres_server, migrated_template)
 
 
 @pytest.fixture
-def database_dsn(shelf: Shelf, postgres_server: EmbeddedServer) -> Iterator[str]:
+def database_dsn(empty_databases: Shelf, postgres_server: EmbeddedServer) -> Iterator[str]:
     """A database with the whole schema and no rows."""
-    name = shelf.take()
+    name = empty_databases.take()
     yield make_conninfo(postgres_server.dsn, dbname=name)
-    shelf.put_back(name)
+    empty_databases.put_back(name)
 
 
 @pytest.fixture
