@@ -7,7 +7,7 @@ __vodtender_commands() {
     'vodtender breaker') words='status reset trip' ;;
     'vodtender archive') words='list fetch verify' ;;
     'vodtender chat') words='status gaps export record' ;;
-    'vodtender backup') words='list verify prune keep' ;;
+    'vodtender backup') words='base list verify prune keep' ;;
     'vodtender auth') words='login import status refresh logout rekey' ;;
     'vodtender db') words='sizes connections kill-idle check shell restart' ;;
     'vodtender export') words='s3-lifecycle' ;;
@@ -48,6 +48,7 @@ __vodtender_options() {
     'vodtender chat export') words='--format -o --output --without-deleted -h --help' ;;
     'vodtender chat record') words='--vod --start --channel -h --help' ;;
     'vodtender backup') words='--json -h --help' ;;
+    'vodtender backup base') words='--reason --json -h --help' ;;
     'vodtender backup list') words='--json -h --help' ;;
     'vodtender backup verify') words='--s3 --json -h --help' ;;
     'vodtender backup prune') words='--dry-run -y --yes --reason --json -h --help' ;;
@@ -124,6 +125,7 @@ __vodtender_value() {
     'vodtender chat record --vod') words= ;;
     'vodtender chat record --start') words= ;;
     'vodtender chat record --channel') words= ;;
+    'vodtender backup base --reason') words= ;;
     'vodtender backup prune --reason') words= ;;
     'vodtender backup keep --reason') words= ;;
     'vodtender restore --at') words= ;;

@@ -23,7 +23,8 @@ from vodtender.clients.postgres_server import EmbeddedServer
 from vodtender.config.settings import Settings
 from vodtender.model.backup import Manifest
 from vodtender.procedures.backup import back_up
-from vodtender.procedures.restore import Asked, Present, Restored, restore
+from vodtender.procedures.replaced import Present
+from vodtender.procedures.restore import Asked, Restored, restore
 from vodtender.store.database import Database
 
 _ROOT = Path(__file__).parents[1]

@@ -10,14 +10,15 @@ import typer
 from vodtender.cli.changes import write_changes
 from vodtender.cli.confirm import confirm
 from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
-from vodtender.cli.output import duration, moment, size, write_json, write_line, write_table
+from vodtender.cli.output import duration, moment, note, size, write_json, write_line, write_table
 from vodtender.cli.transfer_bar import TransferBar
 from vodtender.errors import PartlyDone
 
 if TYPE_CHECKING:
+    from vodtender.model.base_backup import Base
     from vodtender.pipeline.backup_shelf import Entry
     from vodtender.procedures.backup import Made
-    from vodtender.procedures.backup_list import Listed
+    from vodtender.procedures.backup_list import Listed, Moments
     from vodtender.procedures.backup_prune import Fallen
 
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
@@ -79,30 +80,96 @@ def _write_made(made: Made) -> None:
 _FATES = {"goes": "removed", "archived": "archived", "stays": "stays"}
 
 
+@app.command()
+def base(ctx: typer.Context, *, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Copy the embedded server's whole cluster, so that any moment after it can be restored.
+
+    For that its log is archived in BACKUP_DIR from then on (BACKUP_WAL). The copy is verified;
+    only then do older ones beyond BACKUP_BASE_KEEP go, with the log that only they needed. The
+    daemon makes one when the last is older than BACKUP_BASE_INTERVAL.
+    """
+    from vodtender.procedures import base_backup
+    from vodtender.procedures.actor import operator
+
+    context: Context = ctx.obj
+    with TransferBar(shown=not as_json) as bar:
+        made = base_backup.make_base(
+            context.settings(), actor=operator(), reason=reason, note=note, tell=bar.tell
+        )
+    if as_json:
+        write_json(
+            {
+                "name": made.base.name,
+                "path": made.path,
+                "made_at": made.base.made_at,
+                "size_bytes": made.base.size_bytes,
+                "took_seconds": made.base.seconds,
+                "removed": made.removed,
+                "removed_wal_bytes": made.wal_bytes,
+            }
+        )
+        return
+    write_line(f"{made.path}: {size(made.base.size_bytes)}, verified and good")
+    write_line("from now on any moment can be had: vodtender restore --at TIME")
+    for name in made.removed:
+        write_line(f"removed: {name}")
+    if made.wal_files:
+        write_line(f"removed: {size(made.wal_bytes)} of the log, which nothing needs any more")
+
+
 @app.command("list")
 def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List backups, those here and those in S3 side by side, the newest first."""
-    from vodtender.procedures.backup_list import listed
+    from vodtender.procedures.backup_list import listed, recoverable
 
     context: Context = ctx.obj
     settings = context.settings()
     now = datetime.now(UTC)
     found = listed(settings)
+    moments = recoverable(settings)
     if as_json:
         write_json(
             {
                 "directory": settings.backup_directory.absolute(),
                 "s3_url": None if settings.backup_s3_url is None else str(settings.backup_s3_url),
                 "backups": [_listed(one, now) for one in found],
+                "bases": [_based(one, now) for one in moments.bases],
+                "recoverable_from": moments.since,
+                "recoverable_until": moments.until,
+                "wal_bytes": moments.wal_bytes,
             }
         )
         return
-    if not found:
+    if found:
+        write_table(
+            ("NAME", "MADE", "SIZE", "ROWS", "HERE", "S3", "KEPT"),
+            [_row(one, now) for one in found],
+        )
+    else:
         write_line(f"There is no backup in {settings.backup_directory.absolute()} yet.")
+    _write_moments(moments, now)
+
+
+def _based(one: Base, now: datetime) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "made_at": one.made_at,
+        "age_seconds": round((now - one.made_at).total_seconds()),
+        "size_bytes": one.size_bytes,
+        "server_version": one.server_version,
+    }
+
+
+def _write_moments(moments: Moments, now: datetime) -> None:
+    if moments.since is None:
         return
-    write_table(
-        ("NAME", "MADE", "SIZE", "ROWS", "HERE", "S3", "KEPT"),
-        [_row(one, now) for one in found],
+    write_line("")
+    rows = [(one.name, moment(one.made_at, now), size(one.size_bytes)) for one in moments.bases]
+    write_table(("BASE BACKUP", "MADE", "SIZE"), rows)
+    until = moments.until or moments.since
+    write_line(
+        f"Any moment can be had from {moment(moments.since)} to {moment(until)}, and to now where"
+        f" the server still runs: vodtender restore --at TIME ({size(moments.wal_bytes)} of log)"
     )
 
 

@@ -9,19 +9,20 @@ import typer
 
 from vodtender.cli.confirm import confirm_by_name
 from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
+from vodtender.cli.loss import loss_document, write_loss
 from vodtender.cli.output import duration, moment, note, write_json, write_line
 from vodtender.cli.transfer_bar import TransferBar
-from vodtender.errors import Refused, UsageError
+from vodtender.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vodtender.procedures.backup_source import Source
     from vodtender.procedures.drill import Drilled
-    from vodtender.procedures.restore import Present, Restored
+    from vodtender.procedures.replaced import Present
+    from vodtender.procedures.restore import Restored
 
 app = typer.Typer(rich_markup_mode=None)
-_LISTED = 10
 
 
 @app.command()
@@ -48,7 +49,11 @@ def restore(
     ] = False,
     at: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Refused: names the tool for a point in time."),
+        typer.Option(
+            metavar="TIME",
+            help="Bring the embedded database to a time such as '2026-11-23 12:00:00' (UTC unless"
+            " it says otherwise), to so long ago, such as 2h, or to the latest there is.",
+        ),
     ] = None,
     confirm: Annotated[
         str | None,
@@ -65,14 +70,31 @@ def restore(
     names at once, so that whatever happens one of them is there, whole. What was there is dumped,
     and kept under another name. Old vod_*.sql.gz dumps are read, too.
 
+    With --at the embedded server's whole cluster is brought to a moment between a base backup and
+    now, beside the old one; then the two directories change places. vodtender backup list says
+    which moments can be had.
+
     No daemon may be alive: vodtender drain --all --wait.
     """
-    if at is not None:
-        raise _no_point_in_time()
+    if at is not None and (test or backup is not None):
+        raise UsageError("--at takes no backup and goes without --test: it finds its base backup.")
     if test:
         if replace or wait or dry_run or confirm is not None:
             raise UsageError("--test changes nothing and takes none of the other options.")
         _test(ctx.obj, backup or "latest", as_json=as_json)
+        return
+    if at is not None:
+        from vodtender.cli.restore_at import restore_at
+
+        restore_at(
+            *(ctx.obj, at),
+            wait=wait,
+            dry_run=dry_run,
+            yes=yes,
+            given=confirm,
+            reason=reason,
+            as_json=as_json,
+        )
         return
     if backup is None:
         raise UsageError(
@@ -119,23 +141,10 @@ def _asking(bar: TransferBar, *, yes: bool, given: str | None) -> Callable[[Pres
     return ask
 
 
-def _no_point_in_time() -> Refused:
-    return Refused(
-        "vodtender restores backups, and cannot bring a database to a moment between two of them.",
-        hint="a server of your own: pgBackRest or Barman, set up before (WAL archiving), then"
-        " pgbackrest restore --type=time --target=TIME\n"
-        "a hosted one: its provider's point-in-time recovery\n"
-        "the last backup before a moment: vodtender backup list",
-        code="no_point_in_time",
-    )
-
-
 # --- a restore -----------------------------------------------------------------------------
 
 
 def _document(done: Restored) -> dict[str, Any]:
-    loss = done.loss
-    vods = None if loss is None else loss.vods
     return {
         "dry_run": done.seconds is None,
         "backup": done.source.where,
@@ -145,12 +154,7 @@ def _document(done: Restored) -> dict[str, Any]:
         "kept_as": done.aside,
         "safety_backup": done.safety,
         "safety_problem": done.no_safety or None,
-        "missing_rows": {
-            name: {"before": was, "now": now}
-            for name, (was, now) in ({} if loss is None else loss.rows).items()
-        },
-        "missing_vods": [] if vods is None else vods.unknown,
-        "published_since": [] if vods is None else vods.published,
+        **loss_document(done.loss),
         "took_seconds": done.seconds,
     }
 
@@ -169,32 +173,13 @@ def _write(done: Restored) -> None:
     )
     if done.source.made_at is not None:
         write_line(f"It shows {moment(done.source.made_at, now)}; what came after is missing.")
-    _write_loss(done)
+    write_loss(done.loss)
     if done.safety is not None:
         write_line(f"Before that it was dumped: vodtender restore {done.safety} --replace")
     if done.aside is not None:
         write_line(f"What was there is kept as the database {done.aside}. When it is not needed:")
         write_line(f'    DROP DATABASE "{done.aside}"')
     write_line("Now start the daemon, and: vodtender reprocess --since 24h")
-
-
-def _write_loss(done: Restored) -> None:
-    loss = done.loss
-    if loss is None:
-        return
-    for name, (was, now) in loss.rows.items():
-        write_line(f"    {name}: {was} rows before, {now} now")
-    if loss.vods is None:
-        write_line("    which VODs are missing cannot be told: the old database is not readable")
-        return
-    for what, numbers in (
-        ("found since, and found again at Twitch if it still has them", loss.vods.unknown),
-        ("published since, and found again on YouTube", loss.vods.published),
-        ("removed since, and back", loss.vods.returned),
-    ):
-        if numbers:
-            more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
-            write_line(f"    VODs {what}: {', '.join(numbers[:_LISTED])}{more}")
 
 
 # --- a drill -------------------------------------------------------------------------------

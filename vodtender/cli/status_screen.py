@@ -249,6 +249,19 @@ def _backup(status: Document, now: datetime) -> _Texts:
         slow = drill["problem"] is not None or (drill["took_seconds"] or 0) > drill["rto_seconds"]
         how = drill["problem"] or f"restored in {took}"
         yield f"last drill {_when(drill['at'], now)}: {how}", _RED if slow else ""
+    yield from _wal(found["wal"], now)
+
+
+def _wal(found: Document | None, now: datetime) -> _Texts:
+    if found is None:
+        return
+    if found["problem"] is not None:
+        waiting = found["waiting_bytes"]
+        piled = "" if waiting is None else f" ({size(waiting)} of it are in DATA_DIR)"
+        yield found["problem"] + piled, _RED
+    if found["recoverable_from"] is not None:
+        since = _when(found["recoverable_from"], now)
+        yield f"any moment since {since} can be had ({size(found['archived_bytes'])} of log)", ""
 
 
 def _archive(status: Document, now: datetime) -> _Texts:

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from vodtender.clients.postgres import binaries
 from vodtender.config.redaction import redact
-from vodtender.errors import DatabaseUnavailable, Refused, VodtenderError
+from vodtender.errors import DatabaseUnavailable, Refused, Stopped, VodtenderError
 
 _LEASH = Path(__file__).parent / "postgres" / "leash.py"
 _PLACES = (
@@ -40,6 +40,7 @@ _PLACES = (
 )
 _SAID_CHARACTERS = 2000
 _ANSWER_SECONDS = 30
+_LOOK_SECONDS = 0.2
 _WHERE_IN_SERVER = re.compile(r"^LOCATION: .*\n?", re.MULTILINE)
 _SERVERS = (
     (
@@ -179,6 +180,14 @@ class Running:
         """Ends it at once if it has not ended."""
         if self._process.poll() is None:
             self._process.kill()
+
+    def wait(self, should_stop: Callable[[], bool]) -> None:
+        """Until its end; asks often whether to give up. Raises Stopped."""
+        while self._process.poll() is None:
+            if should_stop():
+                raise Stopped(f"{self._name} was stopped")
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LOOK_SECONDS)
 
     def finish(self) -> str:
         """Waits for its end; what it said. Raises what `failure` says."""

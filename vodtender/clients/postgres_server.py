@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -25,10 +26,11 @@ from vodtender.clients.postgres import (
     locks,
     privileges,
     processes,
+    replacing,
 )
 from vodtender.clients.postgres.place import DATABASE, ROLE, SUPERUSER, Place
 from vodtender.clients.postgres.probe import Answer
-from vodtender.errors import DatabaseUnavailable
+from vodtender.errors import DatabaseUnavailable, Refused
 
 _PROBE_SECONDS = 2.0
 
@@ -154,11 +156,46 @@ def restart(directory: Path, *, timeout_seconds: float = 30, durable: bool = Tru
         raise failures.from_os_error(error, where) from error
 
 
+def replace(directory: Path, made: Path, now: datetime, *, timeout_seconds: float = 10) -> str:
+    """The cluster in `made`, beside the one of the server in `directory`, takes its place; the
+    path of the one that was there, empty where there was none. The server must not be in use.
+
+    Raises Refused (code `in_use`), DatabaseUnavailable.
+    """
+    where = Place(Path(os.path.realpath(directory)))
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        users, server = locks.open_lock(where.users_lock), locks.open_lock(where.server_lock)
+        try:
+            for lock in (where.users_lock, where.server_lock):
+                privileges.match_owner(lock, where.directory)
+            if not locks.wait_for_lock(users, locks.EXCLUSIVE, deadline):
+                raise _in_use(where)
+            lifecycle.end(where)
+            if not locks.wait_for_lock(server, locks.EXCLUSIVE, deadline):
+                raise _in_use(where)
+            replacing.complete(where)
+            return str(replacing.replace(where, made, now) or "")
+        finally:
+            os.close(server)
+            os.close(users)
+    except OSError as error:
+        raise failures.from_os_error(error, where) from error
+
+
+def _in_use(where: Place) -> Refused:
+    return Refused(
+        f"Somebody uses the embedded database in {where.directory}, so it was not replaced.",
+        hint="end what is running: vodtender drain --all --wait; then restore again",
+        code="in_use",
+    )
+
+
 def has_database(directory: Path) -> bool:
     """Whether a database, in whatever state, lies in `directory`; touches nothing."""
     where = Place(directory)
     try:
-        return any(where.data.iterdir())
+        return bool(where.swapping()) or any(where.data.iterdir())
     except FileNotFoundError:
         return False
     except OSError:

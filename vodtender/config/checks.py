@@ -50,6 +50,11 @@ def oddities(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 ("DB_PASSWORD", "DB_DSN"), "DB_PASSWORD has no effect: DB_DSN has another password"
             )
+    if settings.backup_wal and settings.db_dsn is not None:
+        yield Finding(
+            ("BACKUP_WAL", "DB_DSN"),
+            "BACKUP_WAL has no effect: DB_DSN names a server that archives its log by itself",
+        )
     if settings.archive_dir is not None and settings.archive_s3_url is not None:
         yield Finding(
             ("ARCHIVE_DIR", "ARCHIVE_S3_URL"), "ARCHIVE_DIR has no effect: ARCHIVE_S3_URL is set"

@@ -355,8 +355,19 @@ class Settings:
     backup_schedule: str | None = _backup.optional(
         service_forms.SCHEDULE,
         f"when the daemon makes one, in UTC, or off; when unset `{DEFAULT_BACKUP_SCHEDULE}` if"
-        " BACKUP_DIR or BACKUP_S3_URL is set",
+        " BACKUP_DIR, BACKUP_S3_URL or BACKUP_WAL is set",
         example=DEFAULT_BACKUP_SCHEDULE,
+    )
+    backup_wal: bool = _backup.setting(
+        BOOLEAN,
+        "0",
+        "embedded database: archive its log in BACKUP_DIR, so that any moment can be restored",
+    )
+    backup_base_keep: int = _backup.setting(
+        ONE_OR_MORE, "2", "base backups that stay, each with the log since"
+    )
+    backup_base_interval: timedelta = _backup.setting(
+        MOMENT, "7d", "age of the last base backup at which the daemon's next backup makes one"
     )
     backup_rpo: timedelta = _backup.setting(
         MOMENT, "24h", "age of the last good backup from which on people are warned"
@@ -479,7 +490,7 @@ class Settings:
         if self.backup_schedule is not None:
             wish = self.backup_schedule
             return None if wish == service_forms.NO_SCHEDULE else wish
-        has_target = self.backup_dir is not None or self.backup_s3_url is not None
+        has_target = bool(self.backup_dir or self.backup_s3_url or self.backup_wal)
         return DEFAULT_BACKUP_SCHEDULE if has_target else None
 
     @property

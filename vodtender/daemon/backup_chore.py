@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from vodtender import log
-from vodtender.errors import Locked, Stopped, VodtenderError
+from vodtender.errors import DatabaseUnavailable, Locked, Stopped, VodtenderError
 from vodtender.model.backup_schedule import Due, LastTry, NextHour, due
+from vodtender.procedures import base_backup
 from vodtender.procedures.backup import back_up
 from vodtender.store import backups, claims, leases
 
@@ -49,7 +50,9 @@ class BackupChore:
             with place.database.transaction() as connection:
                 why = self._due(connection)  # unless another has just made it
             if why is not None:
-                self._make(_Holding(place, claim), again=why is Due.AGAIN)
+                holding = _Holding(place, claim)
+                self._make(holding, again=why is Due.AGAIN)
+                _make_base(place, holding)
         finally:
             with place.database.transaction() as connection:
                 leases.release(connection, _LEASE, place.worker_id, claim)
@@ -90,6 +93,32 @@ class BackupChore:
         )
         for failure in made.not_removed:
             _log.warning("an old backup was not removed", why=failure)
+
+
+def _make_base(place: Workplace, holding: _Holding) -> None:
+    """Where the log is archived: so that it need not be kept for ever."""
+    settings = place.settings
+    if not settings.backup_wal or settings.dsn is not None or holding.should_stop():
+        return
+    try:
+        if not base_backup.is_due(settings, datetime.now(UTC)):
+            return
+        made = base_backup.make_base(
+            settings,
+            actor=place.worker_id,
+            note=_log.warning,
+            tell=holding.tell,
+            should_stop=holding.should_stop,
+        )
+    except (Locked, Stopped) as error:
+        _log.warning("no base backup was made", why=error.message)
+    except DatabaseUnavailable:
+        raise
+    except VodtenderError as error:
+        hint = error.hint or None
+        _log.error("the base backup has failed", why=error.message, hint=hint, code=error.code)
+    else:
+        _log.info("base backup made", name=made.base.name, size_bytes=made.base.size_bytes)
 
 
 class _Holding:

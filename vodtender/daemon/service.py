@@ -32,6 +32,7 @@ from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.workplace import Workplace
+from vodtender.procedures.base_backup import follow_setting
 from vodtender.procedures.opening import open_database
 from vodtender.store import overview
 from vodtender.store.database import Database
@@ -89,6 +90,7 @@ def run(
         web = WebServer(settings.http_addr)
         stack.callback(web.close)
         database = stack.enter_context(open_database(settings, pooled=True, create=True))
+        follow_setting(settings, _log.warning)
         if not settings.channels:
             _require_work(database)
         place = Workplace(

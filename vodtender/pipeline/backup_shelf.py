@@ -148,7 +148,7 @@ class LocalShelf:
         self.write_manifest(manifest)
         path = self.path(manifest.name)
         os.replace(self.temporary(manifest.name), path)
-        _sync(self.directory)
+        sync_directory(self.directory)
         return path
 
     def write_manifest(self, manifest: Manifest) -> None:
@@ -159,11 +159,11 @@ class LocalShelf:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, folder / manifest_name(manifest.name))
-        _sync(folder)
+        sync_directory(folder)
 
     def remove(self, name: str) -> None:
         self.path(name).unlink(missing_ok=True)
-        _sync(self.directory)
+        sync_directory(self.directory)
         (self.directory / MANIFESTS / manifest_name(name)).unlink(missing_ok=True)
 
 
@@ -292,7 +292,8 @@ def translated(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def _sync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """The names in it are on the disk when this returns. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # some network file systems cannot

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound
 from vodtender.model.backup import Manifest
+from vodtender.model.base_backup import Base
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf, S3Shelf
+from vodtender.pipeline.base_shelf import BaseShelf
 
 LATEST = "latest"
 
@@ -54,6 +57,25 @@ def listed(settings: Settings) -> list[Listed]:
     s3 = {entry.name: entry for entry in (found.s3.entries() if found.s3 else [])}
     names = sorted({*local, *s3}, reverse=True)
     return [Listed(name, local.get(name), s3.get(name)) for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """The base backups, the newest first, and which moments can be had by them; None: none. A
+    server that runs has what came after `until`. `wal_bytes` is what the archived log takes."""
+
+    bases: list[Base]
+    since: datetime | None
+    until: datetime | None
+    wal_bytes: int
+
+
+def recoverable(settings: Settings) -> Moments:
+    """Which moments can be had, as far as can be seen in BACKUP_DIR. Raises SettingsError."""
+    shelf = BaseShelf(settings.backup_directory)
+    reach = shelf.reach()
+    since, until = (None, None) if reach is None else (reach.since, reach.until)
+    return Moments(shelf.entries(), since, until, shelf.wal_bytes())
 
 
 def named(entries: list[Entry], name: str) -> Entry | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,38 +19,17 @@ from vodtender.procedures.backup import safety_copy
 from vodtender.procedures.backup_source import Source, at_hand
 from vodtender.procedures.opening import has_embedded
 from vodtender.procedures.progress import Tell
-from vodtender.procedures.scratch import Filled, Server, filled, look_into, open_server
-from vodtender.store import audit, backups, databases, restored, workers
-from vodtender.store.database import Connection, Database, connect, translated
-from vodtender.store.restored import Vods
-
-_LOOK_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """The database as it is before a restore. `rows` is None where it cannot be read, of which
-    `problem` says why; empty where there is none. `daemons` are those that are alive."""
-
-    name: str
-    exists: bool
-    rows: dict[str, int] | None
-    problem: str
-    daemons: list[str]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody would miss it."""
-        return self.rows is not None and restored.is_empty(self.rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What there was and the backup does not have. `vods` is None where the old database could
-    not be read; `rows` by table (before, now), where they differ."""
-
-    vods: Vods | None
-    rows: dict[str, tuple[int, int]]
+from vodtender.procedures.replaced import (
+    Loss,
+    Present,
+    compare_and_carry,
+    make_fit,
+    require_unchanged,
+    without_daemons,
+)
+from vodtender.procedures.scratch import Server, filled, look_into, open_server
+from vodtender.store import databases
+from vodtender.store.database import Database, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +84,10 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
             asked.confirm(present, source)
         safety, no_safety = _saved(present, server, settings, asked)
         with filled(source, contents, server, asked.tell) as fresh:
-            _made_fit(fresh, source, asked)
-            loss = _compared_and_carried(present, server, fresh)
-            _still_fit(server, settings, present)
+            after = {"backup": source.where, "made_at": source.made_at}
+            make_fit(fresh, after, actor=asked.actor, reason=asked.reason)
+            loss = compare_and_carry(present, server, fresh)
+            require_unchanged(server, settings, present)
             aside = _swapped(present, server)
     seconds = round(time.monotonic() - began, 3)
     return Restored(source, server.name, fresh.rows, loss, aside, safety, no_safety, seconds)
@@ -130,14 +110,8 @@ def _opened(settings: Settings, wanted: str, tell: Tell) -> Iterator[tuple[Serve
 
 
 def _fit_to_be_replaced(server: Server, settings: Settings, asked: Asked) -> Present:
-    while True:
-        present = look(server, settings)
-        if not present.daemons or not asked.wait or asked.dry_run:
-            break
-        asked.note(f"waiting for {', '.join(present.daemons)} to end")
-        time.sleep(_LOOK_SECONDS)
-    if present.daemons:
-        raise _daemon_alive(present)
+    wait = asked.wait and not asked.dry_run
+    present = without_daemons(server, settings, wait=wait, note=asked.note)
     if present.exists and not present.is_empty and not asked.replace:
         what = f"cannot be read ({present.problem})" if present.rows is None else "is not empty"
         raise Refused(
@@ -146,55 +120,6 @@ def _fit_to_be_replaced(server: Server, settings: Settings, asked: Asked) -> Pre
             code="not_empty",
         )
     return present
-
-
-def look(server: Server, settings: Settings) -> Present:
-    """The database as it is now."""
-    with translated():
-        if not databases.exists(server.admin, server.name):
-            return Present(server.name, False, {}, "", [])
-        try:
-            with connect(server.dsn, autocommit=True) as connection, translated():
-                restored.be_patient(connection)
-                rows = backups.row_counts(connection)
-                within = settings.lease_seconds
-                alive = workers.count(connection, heard_within_seconds=within)
-                daemons = (
-                    [one.worker_id for one in workers.find(connection, heard_within_seconds=within)]
-                    if alive
-                    else []
-                )
-            return Present(server.name, True, rows, "", daemons)
-        except VodtenderError as error:
-            problem = error.message
-        except Exception as error:  # whatever damage makes of its catalog
-            problem = f"{type(error).__name__}: {error}"
-        # Who lives cannot be read there; who is connected can be seen from outside.
-        there = databases.sessions(server.admin, server.name)
-        return Present(server.name, True, None, problem, [f"vodtender on {one}" for one in there])
-
-
-def _still_fit(server: Server, settings: Settings, before: Present) -> None:
-    """A daemon may have come meanwhile, and rows into what was empty."""
-    now = look(server, settings)
-    if now.daemons:
-        raise _daemon_alive(now)
-    if before.is_empty and not now.is_empty:
-        raise Refused(
-            f"Something was written to the database {now.name} meanwhile; it was not replaced.",
-            hint="vodtender restore latest --replace",
-            code="not_empty",
-        )
-
-
-def _daemon_alive(present: Present) -> Refused:
-    return Refused(
-        f"At work on the database {present.name}: {', '.join(present.daemons)}. Nothing was"
-        " changed.",
-        hint="end it and wait: vodtender drain --all --wait; or restore … --wait\n"
-        "a daemon that was killed counts as alive for LEASE_SECONDS",
-        code="daemon_alive",
-    )
 
 
 # --- what was there -----------------------------------------------------------------------
@@ -221,48 +146,7 @@ def _saved(
     return made.name, ""
 
 
-def _compared_and_carried(present: Present, server: Server, fresh: Filled) -> Loss | None:
-    if present.is_empty or present.rows is None:
-        return None if present.is_empty else Loss(None, {})
-    names = dict.fromkeys([*present.rows, *fresh.rows])
-    counts = {name: (present.rows.get(name, 0), fresh.rows.get(name, 0)) for name in names}
-    rows = {name: both for name, both in counts.items() if both[0] != both[1]}
-    vods = None
-    with (
-        suppress(VodtenderError),
-        connect(server.dsn, autocommit=True) as old,
-        connect(fresh.dsn, autocommit=True) as new,
-    ):
-        vods = restored.vods_between(old, new)
-        restored.carry_over(old, new)
-    return Loss(vods, rows)
-
-
 # --- the change ---------------------------------------------------------------------------
-
-
-def _made_fit(fresh: Filled, source: Source, asked: Asked) -> None:
-    """In the new database before anybody sees it, so that it is there at once or not at all."""
-    with _transaction(fresh) as connection:
-        restored.freshen(connection)
-        audit.record(
-            connection,
-            actor=asked.actor,
-            action="restore",
-            target="database",
-            after={"backup": source.where, "made_at": source.made_at},
-            reason=asked.reason,
-        )
-
-
-@contextmanager
-def _transaction(fresh: Filled) -> Iterator[Connection]:
-    database = Database(lambda: fresh.dsn)
-    try:
-        with database.transaction(timeout_seconds=3600) as connection:
-            yield connection
-    finally:
-        database.close()
 
 
 def _swapped(present: Present, server: Server) -> str | None:

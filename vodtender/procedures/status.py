@@ -22,11 +22,13 @@ from vodtender.procedures import (
     backup_standing,
     chat,
     machine_standing,
+    wal_standing,
     youtube_standing,
 )
 from vodtender.procedures.advice import what_next
 from vodtender.store import (
     archive,
+    archiving,
     backups,
     breaker,
     catalog,
@@ -80,7 +82,10 @@ def document(
             "disk": machine_standing.disk(settings, known),
             "database": machine_standing.database(settings, connection.info.server_version),
             "chat": _chat(chat.status_in(connection, settings)),
-            "backup": backup_standing.document(backups.standing(connection), settings, now),
+            "backup": {
+                **backup_standing.document(backups.standing(connection), settings, now),
+                "wal": wal_standing.document(settings, archiving.standing(connection)),
+            },
             "archive": archive_standing.document(archive.totals(connection), moving, settings),
         }
     return {**found, "next": what_next(found)}
@@ -107,7 +112,10 @@ def unavailable(error: DatabaseUnavailable, settings: Settings) -> dict[str, Any
             "recording": [],
             "waiting_for_vod": 0,
         },
-        "backup": backup_standing.document(None, settings, datetime.now(UTC)),
+        "backup": {
+            **backup_standing.document(None, settings, datetime.now(UTC)),
+            "wal": wal_standing.document(settings, None),
+        },
         "archive": archive_standing.document(None, [], settings),
     }
     return {**nothing, "next": [{"why": error.message, "command": error.hint}]}

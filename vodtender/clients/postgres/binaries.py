@@ -65,12 +65,13 @@ def start(
     output: IO[bytes],
     inherited: int,
     detach: bool = False,
+    leashed: bool = False,
     stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Start a binary as `identity` in a session of its own.
 
     It inherits the descriptor `inherited` (a lock that lives as long as it does). With `detach`
-    the process returned is a launcher that ends at once.
+    the process returned is a launcher that ends at once; `leashed`, the binary ends with us.
     """
     order = {
         "argv": arguments,
@@ -79,6 +80,7 @@ def start(
         "capability": identity.capability,
         "namespace": identity.namespace,
         "detach": detach,
+        "leash": os.getpid() if leashed else None,
     }
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return subprocess.Popen(

@@ -17,6 +17,8 @@ from vodtender.clients.postgres.privileges import Identity
 from vodtender.errors import DatabaseUnavailable
 
 _ATTEMPT_PREFIX = "data.new-"
+_SEGMENT_MIB = 4
+"""Small ones: each that is archived takes its full size, however little is in it."""
 
 # Written into postgresql.conf once; the operator's to change afterwards.
 _SETTINGS = {
@@ -79,6 +81,12 @@ def discard_attempts(place: Place) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
+def identity(place: Place, bin_directory: Path) -> Identity:
+    """As whom the server of a place runs."""
+    archive = (place.wal.resolve(),) if place.wal.is_dir() else ()
+    return privileges.choose(place.directory, bin_directory, *archive)
+
+
 def check(place: Place, bin_directory: Path) -> None:
     """Raise DatabaseUnavailable when `place.data` is nothing that these binaries can serve."""
     try:
@@ -112,6 +120,7 @@ def _initdb(bin_directory: Path, attempt: Path, *, durable: bool) -> list[str]:
         *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
         # Whoever reaches the private socket is the user who owns the data.
         "--auth=trust",
+        f"--wal-segsize={_SEGMENT_MIB}",
         *(() if durable else ("--no-sync",)),
         *settings,
     ]

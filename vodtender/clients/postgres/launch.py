@@ -6,6 +6,8 @@ the one that drops root, leaves the terminal and then turns into the binary:
 
     python -I -S launch.py '{"argv": [...], "detach": true, ...}'
 
+With `leash` the binary ends when the process that started it does (prctl(2), Linux only).
+
 How it drops root, with nothing opened up on disk:
 
 * `uid`/`gid`: become that user. With `capability` it keeps this one (an ambient capability,
@@ -23,6 +25,7 @@ import json
 import os
 import sys
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_SECUREBITS = 28
 _SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
@@ -76,6 +79,17 @@ def _enter_namespace(uid: int, gid: int) -> None:
             file.write(text)
 
 
+def _leash(parent: int) -> None:
+    if sys.platform != "linux":
+        return
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(126)  # it has died already
+
+
 def main() -> None:
     order = json.loads(sys.argv[1])
     if order["detach"] and os.fork() != 0:
@@ -86,6 +100,8 @@ def main() -> None:
             _enter_namespace(order["uid"], order["gid"])
         elif order["uid"] is not None:
             _become(order["uid"], order["gid"], order["capability"])
+        if order["leash"] is not None:
+            _leash(order["leash"])
         os.umask(0o077)
         os.execv(order["argv"][0], order["argv"])  # noqa: S606
     except OSError as error:

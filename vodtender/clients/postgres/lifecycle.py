@@ -21,6 +21,7 @@ from vodtender.clients.postgres import (
     place,
     privileges,
     processes,
+    replacing,
 )
 from vodtender.clients.postgres.place import Place
 from vodtender.clients.postgres.probe import Answer
@@ -130,9 +131,10 @@ class _Start:
         with suppress(FileExistsError):
             os.close(os.open(where.log, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         privileges.match_owner(where.log, where.directory)
+        replacing.complete(where)
         cluster.discard_attempts(where)
         cluster.check(where, bin_directory)
-        identity = privileges.choose(where.directory, bin_directory)
+        identity = cluster.identity(where, bin_directory)
         if not where.exists:
             creation = time.monotonic() + max(self.timeout_seconds, _CREATION_SECONDS)
             cluster.create(
@@ -185,14 +187,15 @@ def restart(where: Place, timeout_seconds: float, durable: bool) -> None:
                 failures.log_size(where),
                 code="database_starting",
             )
-        _end(where)
+        end(where)
         _Start(where, timeout_seconds, durable).run()
     finally:
         os.close(start)
 
 
-def _end(where: Place) -> None:
-    """Asks it, then breaks it off, then kills it: what it has committed is in its log."""
+def end(where: Place) -> None:
+    """Asks the server, then breaks it off, then kills it: what it has committed is in its log.
+    Where nobody else can start one meanwhile."""
     server = locks.open_lock(where.server_lock)
     try:
         privileges.match_owner(where.server_lock, where.directory)

@@ -9,6 +9,12 @@ Under one directory (`DATA_DIR/postgres`):
     start.lock    exclusive: held while the server is created or started
     server.lock   exclusive: held by the server's own processes as long as one of them lives
     data.new-*    an attempt to create data/; worthless to all but the attempt
+    wal           a link to where the write-ahead log is archived, that of each cluster in a
+                  directory of its own; where there is no link, it is not archived
+    recovery.lock exclusive: held while the cluster is brought to a moment beside data/
+    data.at-*     such a cluster; worthless to all but who holds that lock
+    data.swap-*   one that is whole and about to become data/
+    data.before-* what was data/ until another took its place
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import struct
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -76,9 +83,30 @@ class Place:
         return self.directory / "server.lock"
 
     @property
+    def wal(self) -> Path:
+        return self.directory / "wal"
+
+    @property
+    def recovery_lock(self) -> Path:
+        return self.directory / "recovery.lock"
+
+    @property
     def exists(self) -> bool:
         """Whether a data directory was ever completed here."""
         return (self.data / "PG_VERSION").is_file()
+
+    @property
+    def system_id(self) -> str | None:
+        """The cluster's own number, which the control file begins with; None: no cluster."""
+        try:
+            with (self.data / "global" / "pg_control").open("rb") as file:
+                return str(struct.unpack("=Q", file.read(8))[0])
+        except (FileNotFoundError, NotADirectoryError, struct.error):
+            return None
+
+    def swapping(self) -> list[Path]:
+        """Clusters that are to become `data`."""
+        return sorted(self.directory.glob("data.swap-*"))
 
     @property
     def server_name(self) -> str:

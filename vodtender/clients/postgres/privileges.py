@@ -49,8 +49,8 @@ class Identity:
         return os.getegid() if self.gid is None or self.namespace else self.gid
 
 
-def choose(directory: Path, binaries: Path) -> Identity:
-    """As whom to run the server that lives in `directory`."""
+def choose(directory: Path, binaries: Path, *others: Path) -> Identity:
+    """As whom to run the server that lives in `directory` and walks to `others`, too."""
     if os.geteuid() != 0:
         return Identity()
     status = directory.stat()
@@ -59,7 +59,7 @@ def choose(directory: Path, binaries: Path) -> Identity:
     held = _held_capabilities()
     if not held >= _CAPABILITIES_TO_CHANGE_USER or not _is_mapped(uid, gid):
         return Identity(uid=uid, gid=gid, namespace=True)
-    if _reaches(uid, (directory, binaries / "postgres")):
+    if _reaches(uid, (directory, binaries / "postgres", *others)):
         return Identity(uid=uid, gid=gid)
     executable = (binaries / "postgres").stat().st_mode & stat.S_IXOTH
     wanted = (*((_CAP_DAC_READ_SEARCH,) if executable else ()), _CAP_DAC_OVERRIDE)

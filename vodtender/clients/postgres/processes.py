@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from vodtender.clients.postgres import binaries
+from vodtender.clients.postgres import binaries, privileges
 from vodtender.clients.postgres.place import PORT, PidFile, Place
 from vodtender.clients.postgres.privileges import Identity
 
 _LOG_LIMIT_BYTES = 4 * 1024 * 1024
+
+_ARCHIVE_SECONDS = 300
+"""After this long a segment is archived that is not full yet."""
 
 _HURRIED = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
@@ -40,6 +43,7 @@ def launch(
         f"cluster_name={place.server_name}",
         "logging_collector=off",
         "log_destination=stderr",
+        *_archiving(place, identity),
         *(() if durable else _HURRIED),
     ]
     arguments = [str(bin_directory / "postgres"), "-D", str(place.data)]
@@ -55,6 +59,25 @@ def launch(
             detach=True,
         )
     launcher.wait()
+
+
+def _archiving(place: Place, identity: Identity) -> tuple[str, ...]:
+    """Settings by which every segment of the log is copied to where `place.wal` leads: by
+    PostgreSQL's own module, which writes it under another name, syncs it, renames it, and never
+    takes another file's place. While the link leads nowhere the segments are kept."""
+    if not place.wal.is_symlink():
+        return ()
+    archive = place.wal / (place.system_id or "")
+    with suppress(OSError):
+        archive.mkdir(mode=0o700, exist_ok=True)
+        privileges.hand_over(archive, identity)
+    return (
+        "archive_mode=on",
+        "archive_command=",
+        "archive_library=basic_archive",
+        f"basic_archive.archive_directory={archive}",
+        f"archive_timeout={_ARCHIVE_SECONDS}s",
+    )
 
 
 def interrupt(place: Place, record: PidFile, number: signal.Signals) -> bool:

@@ -1,0 +1,368 @@
+"""Base backups and the way back to a moment, with a real cluster that archives its log."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.clients.ytdlp.fetches import wait_until
+from tests.rows import add_worker
+from vodtender.cli.main import run
+from vodtender.clients.postgres_server import acquire
+from vodtender.config.settings import Settings
+from vodtender.errors import Locked, Refused, VodtenderError
+from vodtender.pipeline.backup_shelf import LocalShelf
+from vodtender.pipeline.base_shelf import BaseShelf
+from vodtender.procedures.base_backup import BaseMade, archived_until_now, make_base
+from vodtender.procedures.opening import open_database
+from vodtender.procedures.recovery import AskedFor, Recovered, recover
+from vodtender.procedures.replaced import Present
+from vodtender.procedures.status import document
+from vodtender.store.database import connect
+
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(slots=True)
+class Cluster:
+    """An embedded server of one's own, whose log is archived."""
+
+    directory: Path
+    notes: list[str] = field(default_factory=list)
+    asked_of: list[Present] = field(default_factory=list)
+
+    @property
+    def postgres(self) -> Path:
+        return self.directory / "data" / "postgres"
+
+    def settings(self, **more: Any) -> Settings:
+        known: dict[str, Any] = {
+            "data_dir": self.directory / "data",
+            "backup_dir": self.directory / "backups",
+            "backup_wal": True,
+        }
+        return Settings(**(known | more))
+
+    @property
+    def shelf(self) -> BaseShelf:
+        return BaseShelf(self.directory / "backups")
+
+    @property
+    def archive(self) -> Path:
+        [found] = list((self.directory / "backups" / "wal").iterdir())
+        return found
+
+    def make_base(self, **more: Any) -> BaseMade:
+        return make_base(self.settings(**more), actor="test", note=self.notes.append)
+
+    def recover(self, moment: datetime | None, **how: Any) -> Recovered:
+        settings = how.pop("settings", None) or self.settings()
+        known: dict[str, Any] = {
+            "moment": moment,
+            "wait": False,
+            "dry_run": False,
+            "actor": "test",
+            "reason": None,
+            "confirm": lambda present, _base: self.asked_of.append(present),
+            "note": self.notes.append,
+            "tell": lambda *_: None,
+        }
+        return recover(settings, AskedFor(**(known | how)))
+
+    @contextmanager
+    def connected(self) -> Iterator[psycopg.Connection[Any]]:
+        with (
+            acquire(self.postgres) as server,
+            psycopg.connect(server.dsn, autocommit=True) as connection,
+        ):
+            yield connection
+
+    def begin_with(self, *numbers: int) -> datetime:
+        """The VODs there are now, and none but these; a moment at which that is so."""
+        with self.connected() as connection:
+            connection.execute("DELETE FROM vods")
+            return self._add(connection, numbers)
+
+    def add(self, *numbers: int) -> datetime:
+        """A moment at which they are there, and nothing that is added after."""
+        with self.connected() as connection:
+            return self._add(connection, numbers)
+
+    def _add(self, connection: psycopg.Connection[Any], numbers: tuple[int, ...]) -> datetime:
+        for number in numbers:
+            connection.execute(
+                "INSERT INTO vods (twitch_vod_id, channel) VALUES (%s, 'c')", (str(number),)
+            )
+        row = connection.execute("SELECT clock_timestamp()").fetchone()
+        assert row is not None
+        moment: datetime = row[0]
+        return moment
+
+    def vods(self) -> list[int]:
+        with self.connected() as connection:
+            found = connection.execute("SELECT twitch_vod_id::int FROM vods ORDER BY 1")
+            return [row[0] for row in found]
+
+    def kept(self) -> set[str]:
+        return {path.name for path in self.postgres.glob("data.before-*")}
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(_ROOT),
+            "DATA_DIR": str(self.directory / "data"),
+            "BACKUP_DIR": str(self.directory / "backups"),
+            "BACKUP_WAL": "1",
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "vodtender", *arguments],
+            env=self.environ,
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """With a base backup; whatever a test makes of it, the next can go on from there."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    with open_database(cluster.settings(), create=True):
+        pass
+    with (cluster.postgres / "data" / "postgresql.conf").open("a") as settings:
+        settings.write("fsync = off\n")  # and with it that of all that comes of it
+    cluster.make_base()
+    return cluster
+
+
+@pytest.fixture
+def cluster(shared: Cluster) -> Cluster:
+    shared.notes.clear()
+    shared.asked_of.clear()
+    for name in shared.kept():
+        shutil.rmtree(shared.postgres / name)
+    return shared
+
+
+def test_a_moment_takes_the_place_of_today_which_is_kept_and_can_be_had_again(
+    cluster: Cluster,
+) -> None:
+    first = cluster.begin_with(1, 2)
+    second = cluster.add(3)
+    done = cluster.recover(first)
+    assert cluster.vods() == [1, 2]
+    assert done.loss is not None
+    assert done.loss.vods is not None
+    assert done.loss.vods.unknown == ("3",)
+    assert done.reached_at is not None
+    assert done.reached_at <= first
+    assert [present.rows and present.rows["vods"] for present in cluster.asked_of] == [3]
+    assert cluster.kept() == {Path(done.aside).name}
+    assert (Path(done.aside) / "PG_VERSION").read_text() == "18\n"
+    with cluster.connected() as connection:
+        row = connection.execute("SELECT action FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    assert row == ("restore",)
+    cluster.add(4)
+    cluster.recover(second)
+    assert cluster.vods() == [1, 2, 3]
+
+
+def test_what_is_not_safe_or_not_wanted_or_not_there_changes_nothing(cluster: Cluster) -> None:
+    moment = cluster.begin_with(1)
+    cluster.add(2)
+    made_at = cluster.shelf.entries()[-1].made_at
+    for never in (made_at - timedelta(seconds=1), datetime.now(UTC) + timedelta(hours=1)):
+        with pytest.raises(Refused) as caught:
+            cluster.recover(never)
+        assert caught.value.code == "no_such_moment"
+        assert f"from {made_at:%Y-%m-%d %H:%M:%S} UTC to " in caught.value.message
+    assert cluster.recover(moment, dry_run=True).seconds is None
+
+    def refuse(*_: object) -> None:
+        raise Refused("no")
+
+    with pytest.raises(Refused, match=r"^no$"):
+        cluster.recover(moment, confirm=refuse)
+    with LocalShelf(cluster.settings().backup_directory).locked():
+        with pytest.raises(Locked):
+            cluster.recover(moment)
+        with pytest.raises(Locked):
+            cluster.make_base()
+    with open_database(cluster.settings()) as database:
+        add_worker(database, "here-1-aa")
+    with pytest.raises(Refused) as caught:
+        cluster.recover(moment)
+    assert caught.value.code == "daemon_alive"
+    with cluster.connected() as connection:
+        connection.execute("DELETE FROM workers")
+    assert (cluster.vods(), cluster.kept()) == ([1, 2], set())
+
+
+def test_with_the_whole_disk_of_the_database_gone_the_archive_is_enough(cluster: Cluster) -> None:
+    moment = cluster.begin_with(1, 2)
+    with (
+        acquire(cluster.postgres) as server,
+        connect(server.admin_dsn, autocommit=True) as admin,
+    ):
+        archived_until_now(admin, cluster.archive)
+    shutil.rmtree(cluster.directory / "data")
+    with pytest.raises(Refused, match="ends before it") as caught:
+        cluster.recover(datetime.now(UTC))
+    assert caught.value.code == "no_such_moment"
+    assert not (cluster.postgres / "data").exists()
+    done = cluster.recover(None)
+    assert (cluster.vods(), done.aside, cluster.asked_of) == ([1, 2], "", [])
+    assert done.reached_at is not None
+    assert done.reached_at >= moment
+
+
+def test_a_database_that_does_not_start_is_brought_back(cluster: Cluster) -> None:
+    moment = cluster.begin_with(1)
+    cluster.add(2)
+    with (cluster.postgres / "data" / "postgresql.conf").open("a") as settings:
+        settings.write("nonsense\n")
+    done = cluster.recover(moment)
+    assert cluster.vods() == [1]
+    assert done.loss is not None
+    assert done.loss.vods is None
+    assert "does not run" in cluster.notes[0]
+
+
+def test_killed_at_any_moment_one_of_the_two_is_there_whole(cluster: Cluster) -> None:
+    moment = cluster.begin_with(1)
+    cluster.add(2)
+    for sign, left in (
+        ("data.at-*", [1, 2]),  # the base backup is being copied
+        ("data.at-*/postmaster.pid", [1, 2]),  # the log is being replayed
+        ("data.before-*", [1]),  # the two are changing places
+    ):
+        running = cluster.start("restore", "--at", moment.isoformat(), "--yes")
+        wait_until(lambda sign=sign: any(cluster.postgres.glob(sign)), 60)  # type: ignore[misc]
+        running.send_signal(signal.SIGKILL)
+        running.communicate(timeout=60)
+        assert cluster.vods() == left, sign
+        assert not list(cluster.postgres.glob("data.swap-*"))
+    assert (cluster.kept() != set(), list(cluster.postgres.glob("data.at-*"))) == (True, [])
+
+
+# --- the archive --------------------------------------------------------------------------
+
+
+def test_a_file_that_is_in_the_way_is_never_overwritten_and_is_told(cluster: Cluster) -> None:
+    cluster.begin_with(1)
+    with cluster.connected() as connection, acquire(cluster.postgres) as server:
+        with psycopg.connect(server.admin_dsn, autocommit=True) as admin:
+            admin.execute("SELECT pg_switch_wal()")
+            admin.execute("SELECT pg_current_xact_id()")
+            row = admin.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())").fetchone()
+        assert row is not None
+        blocked = cluster.archive / row[0]
+        blocked.write_bytes(b"something else")
+        with pytest.raises(VodtenderError) as caught:
+            cluster.make_base()
+        assert caught.value.code == "wal_not_archived"
+        assert blocked.read_bytes() == b"something else"
+        with open_database(cluster.settings()) as database:
+            wal = document(database, cluster.settings())["backup"]["wal"]
+        assert "cannot be archived" in wal["problem"]
+        assert wal["failing_since"] is not None
+        blocked.unlink()
+        connection.execute("SELECT 1")
+
+
+def test_base_backups_beyond_those_to_keep_go_with_their_log(cluster: Cluster) -> None:
+    cluster.begin_with(1)
+    old = {base.name for base in cluster.shelf.entries()}
+    segments = set(os.listdir(cluster.archive))
+    made = cluster.make_base(backup_base_keep=1)
+    assert set(made.removed) == old
+    assert [base.name for base in cluster.shelf.entries()] == [made.base.name]
+    gone = segments - set(os.listdir(cluster.archive))
+    assert gone
+    assert made.wal_files >= len(gone)
+    assert any(name.endswith(".history") for name in os.listdir(cluster.archive))
+
+
+def test_what_a_base_backup_that_died_left_is_none_and_goes(cluster: Cluster) -> None:
+    shelf = cluster.shelf
+    known = shelf.entries()
+    for name in (".tmp-base_20261123_120000", "base_20261123_120000"):
+        (shelf.path(name)).mkdir()
+    assert shelf.entries() == known
+    shelf.prepare()
+    assert {path.name for path in shelf.path("x").parent.iterdir()} == {
+        *(base.name for base in known),
+        *(f"{base.name}.json" for base in known),
+    }
+
+
+def test_a_damaged_base_backup_changes_nothing(cluster: Cluster) -> None:
+    moment = cluster.begin_with(1)
+    [base] = cluster.shelf.entries()[:1]
+    tables = (cluster.shelf.path(base.name) / "base").rglob("*")
+    victim = max(tables, key=lambda path: path.stat().st_size)
+    data = victim.read_bytes()
+    victim.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(VodtenderError) as caught:
+        cluster.recover(moment)
+    assert victim.name in caught.value.message
+    victim.write_bytes(data)
+    assert (cluster.vods(), cluster.kept()) == ([1], set())
+
+
+# --- the commands -------------------------------------------------------------------------
+
+
+def test_another_server_names_the_tools(cluster: Cluster) -> None:
+    settings = cluster.settings(db_dsn="postgresql://vod@127.0.0.1:1/vod")
+    for refused in (
+        lambda: cluster.recover(None, settings=settings),
+        lambda: make_base(settings, actor="test", note=print),
+    ):
+        with pytest.raises(Refused) as caught:
+            refused()
+        assert caught.value.code == "no_point_in_time"
+        for tool in ("pgBackRest", "WAL-G", "Barman"):
+            assert tool in caught.value.hint
+
+
+def test_without_the_setting_no_base_backup_is_made(cluster: Cluster) -> None:
+    with pytest.raises(Refused) as caught:
+        cluster.make_base(backup_wal=False)
+    assert caught.value.code == "wal_off"
+
+
+def test_the_list_says_which_moments_can_be_had(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in cluster.environ.items():
+        monkeypatch.setenv(name, value)
+    assert run(["backup", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in listed["bases"]] == [b.name for b in cluster.shelf.entries()]
+    assert listed["recoverable_from"] <= listed["recoverable_until"]
+    assert run(["backup", "list"]) == 0
+    assert "vodtender restore --at TIME" in capsys.readouterr().out
+    assert run(["restore", "--at", "9999d"]) == 6
+    said = capsys.readouterr().err
+    assert "What can be had: from" in said
+    cluster.begin_with(1)
+    assert run(["restore", "--at", "0s"]) == 6
+    assert "--confirm vod" in capsys.readouterr().err

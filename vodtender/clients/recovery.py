@@ -1,0 +1,229 @@
+"""A base backup becomes a cluster beside the embedded server's own, brought to a moment.
+
+The server that does it works for whoever started it, and ends when that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vodtender.clients import pg_tools, wal_archive
+from vodtender.clients.postgres import (
+    binaries,
+    cluster,
+    failures,
+    locks,
+    place,
+    privileges,
+    probe,
+    replacing,
+)
+from vodtender.clients.postgres.place import DATABASE, PORT, ROLE, SUPERUSER, Place
+from vodtender.errors import Locked, VodtenderError
+
+_PORT = PORT + 1  # beside the socket of the server that it may take the place of
+_STOP_SECONDS = 120
+_PROBE_SECONDS = 2.0
+_ENDED_EARLY = "recovery ended before configured recovery target was reached"
+_LAST = re.compile(r"last completed transaction was at log time (\S+ \S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where a recovery goes: to a moment (None: as far as the log goes) along a timeline, whose
+    segments lie in the first of the directories that has them; that one is the archive."""
+
+    moment: datetime | None
+    timeline: int
+    archives: tuple[Path, ...]
+
+
+class RecoveryFailedError(VodtenderError):
+    """The cluster could not be brought to the moment; the message has what it said."""
+
+    code = "recovery_failed"
+
+
+class EndedEarlyError(RecoveryFailedError):
+    """The log ends before the moment, at `last_at` (None: nothing was replayed)."""
+
+    def __init__(self, message: str, last_at: datetime | None) -> None:
+        super().__init__(message)
+        self.last_at = last_at
+
+
+class Recovery:
+    """A recovery under way, or the cluster that came of it."""
+
+    def __init__(self, where: Place, path: Path, started: _Started) -> None:
+        self.path = path
+        self._where = where
+        self._sockets = started.sockets
+        self._process = started.process
+        self._log_start = started.log_start
+
+    def dsn(self, *, admin: bool = False) -> str:
+        """The connection string of role and database `vod`, or of the superuser."""
+        who = f"user={SUPERUSER} dbname=postgres" if admin else f"user={ROLE} dbname={DATABASE}"
+        host = str(self._sockets).replace("\\", r"\\").replace("'", r"\'")
+        return f"host='{host}' port={_PORT} {who}"
+
+    def answers(self) -> bool:
+        """Whether sessions can be opened. Raises RecoveryFailedError when it has ended."""
+        if self._process.poll() is not None:
+            raise self._failure()
+        found = probe.ask(
+            _socket(self._sockets), user=ROLE, database=DATABASE, timeout_seconds=_PROBE_SECONDS
+        )
+        return found is probe.Answer.READY
+
+    def end(self) -> None:
+        """Ends the server; the cluster is whole then. Raises RecoveryFailedError."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+        try:
+            status = self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise RecoveryFailedError("The recovered database does not end.") from None
+        if status:
+            raise self._failure()
+
+    def _failure(self) -> RecoveryFailedError:
+        said = failures.log_tail(self._where, self._log_start)
+        if _ENDED_EARLY in said:
+            found = _LAST.findall(said)
+            return EndedEarlyError(_ENDED_EARLY, _moment(found[-1]) if found else None)
+        return RecoveryFailedError(
+            f"The database could not be recovered; nothing was changed. It said:\n{said}",
+            hint=f"See the end of '{self._where.log}'",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    process: subprocess.Popen[bytes]
+    sockets: Path
+    log_start: int
+
+
+@contextmanager
+def recovery_lock(directory: Path) -> Iterator[int]:
+    """One recovery at a time beside the embedded server in `directory`; what those that died have
+    left is removed. Raises Locked, OSError."""
+    where = Place(Path(os.path.realpath(directory)))
+    where.directory.mkdir(parents=True, exist_ok=True)
+    lock = locks.open_lock(where.recovery_lock)
+    try:
+        privileges.match_owner(where.recovery_lock, where.directory)
+        if not locks.try_lock(lock, locks.EXCLUSIVE):
+            raise Locked(
+                "Another recovery to a moment is under way.",
+                hint="wait for it, then: vodtender status",
+                code="restore_running",
+            )
+        replacing.discard_attempts(where)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def recovering(
+    directory: Path, lock: int, base: Path, goal: Goal, *, progress: Callable[[int], object]
+) -> Iterator[Recovery]:
+    """Copies a base backup beside the embedded server's cluster in `directory`, verifies it, and
+    starts the recovery. At the end of the block the server is gone, and the cluster, too, unless
+    it was given another name. `lock` is the recovery lock.
+
+    Raises ToolFailedError (the base backup is damaged), OSError.
+    """
+    where = Place(Path(os.path.realpath(directory)))
+    attempt = Path(tempfile.mkdtemp(prefix="data.at-", dir=where.directory))
+    started = None
+    try:
+        wal_archive.copy_tree(base, attempt, progress)
+        wal_archive.verify(pg_tools.embedded(), attempt)
+        (attempt / "recovery.signal").touch(mode=0o600)
+        started = _start(where, lock, attempt, goal)
+        yield Recovery(where, attempt, started)
+    finally:
+        if started is not None and started.process.poll() is None:
+            with suppress(ProcessLookupError):
+                started.process.send_signal(signal.SIGQUIT)
+            started.process.wait()
+        shutil.rmtree(attempt, ignore_errors=True)
+
+
+def _start(where: Place, lock: int, attempt: Path, goal: Goal) -> _Started:
+    bin_directory = binaries.find()
+    identity = cluster.identity(where, bin_directory)
+    for path in (attempt, *(one for one in goal.archives[:1] if one.is_dir())):
+        privileges.hand_over(path, identity)
+    sockets = place.prepare_socket_directory(where, identity.owner_uid, identity.owner_gid)
+    socket = _socket(sockets)
+    for stale in (socket, socket.with_name(f"{socket.name}.lock")):
+        stale.unlink(missing_ok=True)  # we hold the lock: whoever made it is dead
+    arguments = [str(bin_directory / "postgres"), "-D", str(attempt)]
+    for setting in _settings(where, sockets, goal):
+        arguments += ["-c", setting]
+    log_start = failures.log_size(where)
+    with where.log.open("ab") as log:
+        process = binaries.start(
+            arguments,
+            identity=identity,
+            working_directory=attempt,
+            output=log,
+            inherited=lock,
+            leashed=True,
+        )
+    return _Started(process, sockets, log_start)
+
+
+def _settings(where: Place, sockets: Path, goal: Goal) -> list[str]:
+    aim = []
+    if goal.moment is not None:
+        aim.append(f"recovery_target_time={goal.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00")
+    fetch = " || ".join(f"cp {_quoted(one)}/%f %p" for one in goal.archives)
+    return [
+        "listen_addresses=",
+        f'unix_socket_directories="{sockets}"',
+        "unix_socket_permissions=0700",
+        f"port={_PORT}",
+        f"cluster_name={where.server_name}-recovery",
+        "logging_collector=off",
+        "log_destination=stderr",
+        f"restore_command={fetch}",
+        f"recovery_target_timeline={goal.timeline}",
+        "recovery_target_action=promote",
+        *aim,
+        # Nothing is archived until it has taken the other's place; then all of it is.
+        f"archive_mode={'on' if where.wal.is_symlink() else 'off'}",
+        "archive_library=",
+        "archive_command=",
+    ]
+
+
+def _socket(directory: Path) -> Path:
+    return directory / f".s.PGSQL.{_PORT}"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path).replace("%", "%%"))
+
+
+def _moment(text: str) -> datetime | None:
+    """As PostgreSQL logs it: `2026-11-23 10:00:00.123456+00`."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(text).astimezone(UTC)
+    return None

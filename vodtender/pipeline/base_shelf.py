@@ -1,0 +1,193 @@
+"""Where base backups and the archived write-ahead log lie, below BACKUP_DIR:
+
+    base/base_20261123_020000/       a cluster's files
+    base/base_20261123_020000.json   its record: without one it is none
+    wal/CLUSTER/                     the log's segments, and the histories of its timelines
+    wal/CLUSTER/00000002.restored    when a recovery began that timeline
+
+To be changed only with the lock of BACKUP_DIR.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vodtender.model.base_backup import (
+    BASES,
+    WAL,
+    Base,
+    Timeline,
+    base_name,
+    forks,
+    is_base_name,
+    last_in_reach,
+    needless,
+)
+from vodtender.pipeline.backup_shelf import private, sync_directory, translated
+
+_TEMPORARY = ".tmp-"
+_HISTORY = ".history"
+_RESTORED = ".restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which moments can be had: from the first base backup to the end of what is archived
+    without a gap. `until` None: nothing is archived after the newest base backup."""
+
+    since: datetime
+    until: datetime | None
+
+
+class BaseShelf:
+    """BACKUP_DIR, as base backups see it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+
+    def path(self, name: str) -> Path:
+        return self.directory / BASES / name
+
+    def temporary(self, name: str) -> Path:
+        """Where a base backup is made before it gets its name."""
+        return self.directory / BASES / f"{_TEMPORARY}{name}"
+
+    def wal(self, system_id: str) -> Path:
+        """Where a cluster's log is archived."""
+        return self.directory / WAL / system_id
+
+    def prepare(self) -> None:
+        """The directory for base backups, without what those that died have left."""
+        with translated(self.directory):
+            (self.directory / BASES).mkdir(mode=0o700, exist_ok=True)
+            for path in (self.directory / BASES).iterdir():
+                unfinished = is_base_name(path.name) and not self._record(path.name).exists()
+                if path.name.startswith(_TEMPORARY) or unfinished:
+                    _remove(path)
+
+    def free_name(self, now: datetime) -> str:
+        """For a base backup that ends about now; the next free one."""
+        while self.path(base_name(now)).exists():
+            now = datetime.fromtimestamp(now.timestamp() + 1, UTC)
+        return base_name(now)
+
+    def entries(self) -> list[Base]:
+        """The good ones, the newest first."""
+        found = []
+        with translated(self.directory):
+            for path in (self.directory / BASES).glob("*.json"):
+                with suppress(ValueError, FileNotFoundError):
+                    base = Base.from_json(path.read_bytes())
+                    if base.name == path.stem and self.path(base.name).is_dir():
+                        found.append(base)
+        return sorted(found, key=lambda one: (one.made_at, one.name), reverse=True)
+
+    def add(self, base: Base) -> Path:
+        """What was made becomes a base backup, on the disk when this returns. Raises OSError."""
+        path = self.path(base.name)
+        self.temporary(base.name).rename(path)
+        sync_directory(path.parent)
+        _write(self._record(base.name), base.to_json())
+        return path
+
+    def remove(self, base: Base) -> None:
+        """Raises OSError."""
+        self._record(base.name).unlink(missing_ok=True)
+        sync_directory(self.directory / BASES)
+        _remove(self.path(base.name))
+
+    def _record(self, name: str) -> Path:
+        return self.directory / BASES / f"{name}.json"
+
+    # --- the log ------------------------------------------------------------------------
+
+    def remove_needless(self, bases: list[Base], live: str | None) -> tuple[int, int]:
+        """Removes the log that none of the base backups needs: how many files, of how many
+        bytes. That of the cluster `live` stays as long as it has no base backup. Raises
+        OSError."""
+        count = size_bytes = 0
+        for archive in self._archives():
+            kept = [one for one in bases if one.system_id == archive.name]
+            if not kept and archive.name == live:
+                continue
+            for name in needless(os.listdir(archive), kept):
+                size_bytes += (archive / name).stat().st_size
+                (archive / name).unlink()
+                count += 1
+        return count, size_bytes
+
+    def wal_bytes(self) -> int:
+        """How much the archived log takes."""
+        total = 0
+        with suppress(OSError):
+            for archive in self._archives():
+                total += sum(one.stat().st_size for one in os.scandir(archive) if one.is_file())
+        return total
+
+    def reach(self) -> Reach | None:
+        """Which moments can be had, as far as can be seen from the archive; None: none. A server
+        that runs has more, and gives it before a recovery."""
+        bases = self.entries()
+        if not bases:
+            return None
+        until = None
+        archive = self.wal(bases[0].system_id)
+        with suppress(OSError):
+            last = last_in_reach(bases[0], os.listdir(archive))
+            if last is not None:
+                # PostgreSQL has written it, whole, after the last change that it holds.
+                modified = datetime.fromtimestamp((archive / last).stat().st_mtime, UTC)
+                until = max(modified, bases[0].made_at)
+        return Reach(bases[-1].made_at, until)
+
+    def timelines(self) -> dict[str, list[Timeline]]:
+        """By cluster, those that recoveries have begun. Raises OSError."""
+        found: dict[str, list[Timeline]] = {}
+        for archive in self._archives():
+            for path in archive.glob(f"*{_HISTORY}"):
+                with suppress(ValueError, UnicodeDecodeError):
+                    number = int(path.stem, 16)
+                    began_at = _began_at(path)
+                    one = Timeline(number, began_at, forks(path.read_text(encoding="utf-8")))
+                    found.setdefault(archive.name, []).append(one)
+        return found
+
+    def mark_timeline(self, system_id: str, number: int, began_at: datetime) -> None:
+        """Remembers when a recovery began a timeline. Raises OSError."""
+        path = self.wal(system_id) / f"{number:08X}{_RESTORED}"
+        _write(path, json.dumps({"began_at": began_at.astimezone(UTC).isoformat()}) + "\n")
+
+    def _archives(self) -> list[Path]:
+        return sorted(path for path in (self.directory / WAL).glob("*") if path.name.isdigit())
+
+
+def _began_at(history: Path) -> datetime:
+    """By our own mark; without one the time of the file must do."""
+    try:
+        found = json.loads(history.with_suffix(_RESTORED).read_text(encoding="utf-8"))
+        return datetime.fromisoformat(found["began_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return datetime.fromtimestamp(history.stat().st_mtime, UTC)
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
+    with open(temporary, "w", encoding="utf-8", opener=private) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
