@@ -572,6 +572,19 @@ def test_a_known_video_is_not_sent_again_though_nothing_else_is_known_of_it(
     publisher.assert_one_whole_video(path)
 
 
+def test_an_upload_of_which_the_database_knows_nothing_is_found_and_not_repeated(
+    publisher: Publisher,
+) -> None:
+    """As after the restore of a backup that was made before it."""
+    path = publisher.add()
+    publisher.publish()
+    publisher.sql("DELETE FROM uploads")
+    publisher.sql("UPDATE vods SET stage = 'downloaded', video_id = NULL")
+    assert publisher.publish().stage is Stage.PUBLISHED
+    assert publisher.sessions_opened == 1
+    assert publisher.assert_one_whole_video(path).url == publisher.vod().youtube_url
+
+
 def test_a_known_video_that_is_gone_is_uploaded_again_after_the_wait(publisher: Publisher) -> None:
     path = publisher.add()
     publisher.publish()
