@@ -14,7 +14,7 @@ from vodtender.pipeline.oauth_services import YOUTUBE, absent_accounts
 from vodtender.store import uploads
 from vodtender.store.database import Connection
 from vodtender.store.tokens import StoredTokens
-from vodtender.store.uploads import Hold
+from vodtender.store.uploads import AccountHold
 
 
 def quota(
@@ -55,7 +55,7 @@ def fullest(projects: list[dict[str, Any]], settings: Settings, now: datetime) -
 
 
 def accounts(
-    settings: Settings, stored: Sequence[StoredTokens], holds: Sequence[Hold]
+    settings: Settings, stored: Sequence[StoredTokens], holds: Sequence[AccountHold]
 ) -> list[dict[str, Any]]:
     """Those that are logged in, and those that uploads want and that are not."""
     held = {hold.account: hold for hold in holds}
@@ -72,7 +72,7 @@ def accounts(
 
 
 def _account(
-    provider: str, account: str, owner: str | None, problem: str | None, hold: Hold | None
+    provider: str, account: str, owner: str | None, problem: str | None, hold: AccountHold | None
 ) -> dict[str, Any]:
     return {
         "provider": provider,

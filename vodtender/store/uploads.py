@@ -43,7 +43,7 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class AccountHold:
     """Until when an account's uploads wait, and why."""
 
     account: str
@@ -191,9 +191,9 @@ def hold_account(
     )
 
 
-def holds(connection: Connection) -> list[Hold]:
+def holds(connection: Connection) -> list[AccountHold]:
     """The accounts that wait at the moment."""
-    with connection.cursor(row_factory=class_row(Hold)) as cursor:
+    with connection.cursor(row_factory=class_row(AccountHold)) as cursor:
         return cursor.execute(
             "SELECT account, held_until, reason, code FROM upload_holds"
             " WHERE held_until > now() ORDER BY account"
