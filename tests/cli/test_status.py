@@ -234,6 +234,21 @@ def test_what_to_type_is_never_cut_on_a_narrow_terminal(archive: Archive) -> Non
     )
 
 
+def test_on_a_low_screen_what_is_well_goes_first_and_what_to_type_stays(archive: Archive) -> None:
+    for number in range(1, 9):
+        archive.add(str(number), "failed", problem=f"broken {number}", problem_code="http")
+    found = procedure.document(archive.database, Settings(twitch_channel="alice"))
+    whole = screen(found, columns=80, colours=False)
+    assert "Vanishing" in whole
+    shown = screen(found, columns=80, colours=False, rows=10)
+    assert len(shown.splitlines()) == 10
+    assert "Vanishing" not in shown
+    assert "8 failed for good" in shown
+    assert "Next      vodtender run" in shown
+    assert "vodtender vods --state failed" in shown
+    assert screen(found, columns=80, colours=False, rows=1).startswith("Next      vodtender run")
+
+
 def test_a_terminal_that_does_not_say_how_wide_it_is_gets_eighty_columns(
     environ: Mapping[str, str], archive: Archive, tmp_path: Path
 ) -> None:

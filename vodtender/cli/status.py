@@ -81,11 +81,11 @@ def _redraw(found: dict[str, Any]) -> None:
     from vodtender.cli.status_screen import screen
 
     columns = terminal_columns()
-    shown = screen(found, columns=columns, colours=colours(), lines_each=1)
-    picture = f"{found['at']}\n{shown}"
     if columns is None:
-        sys.stdout.write(picture + "\n")
+        sys.stdout.write(f"{found['at']}\n{screen(found, columns=None, colours=False)}\n")
         return
     rows = os.get_terminal_size(sys.stdout.fileno()).lines or _USUAL_ROWS
-    lines = [line + _TO_LINE_END for line in picture.splitlines()[: rows - 1]]
+    # One for the time, one for the cursor.
+    shown = screen(found, columns=columns, colours=colours(), rows=max(1, rows - 2))
+    lines = [line + _TO_LINE_END for line in (found["at"], *shown.splitlines())]
     sys.stdout.write(_HOME + "\n".join(lines) + "\n" + _TO_SCREEN_END)

@@ -15,6 +15,7 @@ _ERRORS = 5
 _VANISHING = 5
 _LABEL = 10
 _LINES_EACH = 3
+_NEXT = "Next"
 _LONGEST_PART = 8
 _BOLD, _RED, _YELLOW, _DIM = "1", "31", "33", "2"
 _STATES = (
@@ -43,18 +44,29 @@ class _Line(NamedTuple):
     style: str = ""
 
 
-def screen(
-    status: Document, *, columns: int | None, colours: bool, lines_each: int = _LINES_EACH
-) -> str:
-    """The whole picture. If there is a limit of `columns`, what is longer goes on in another
-    line, in at most `lines_each`, and is then cut."""
+def screen(status: Document, *, columns: int | None, colours: bool, rows: int | None = None) -> str:
+    """The whole picture. If there is a limit of `columns`, what is longer goes on in a few more
+    lines. If there is one of `rows`, too, it is cut, and where there still are too many, what
+    is well is left out."""
+    lines_each = _LINES_EACH if rows is None else 1
     now = datetime.fromisoformat(status["at"])
     lines = [
         _Line(label if number == 0 else "", row, style)
         for label, part in _PARTS
         for number, (row, style) in enumerate(_rows(part(status, now), columns, lines_each))
     ]
+    if rows is not None:
+        lines = _fitting(lines, rows)
     return "".join(_drawn(line, colours=colours) + "\n" for line in lines)
+
+
+def _fitting(lines: list[_Line], rows: int) -> list[_Line]:
+    """As many as there is room for; what to type stays, and what is dim goes first."""
+    if len(lines) > rows:
+        lines = [line for line in lines if line.style != _DIM]
+    to_type = next((at for at, line in enumerate(lines) if line.label == _NEXT), len(lines))
+    room = max(0, rows - (len(lines) - to_type))
+    return (lines[: min(room, to_type)] + lines[to_type:])[:rows]
 
 
 def _rows(part: _Texts, columns: int | None, lines_each: int) -> Iterator[tuple[str, str]]:
@@ -315,7 +327,7 @@ _PARTS = (
     ("Backup", _backup),
     ("Archive", _archive),
     ("Errors", _errors),
-    ("Next", _next),
+    (_NEXT, _next),
 )
 
 
