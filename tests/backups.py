@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.postgres import NewDatabase
+from tests.soak.relay import Badness, Relay
 from vodtender.clients import pg_tools
 from vodtender.model.backup import Manifest, name_of
 from vodtender.pipeline.backup_shelf import LocalShelf
@@ -68,3 +71,20 @@ def restored(path: Path, new_database: NewDatabase) -> Iterator[str]:
             )
         assert unpacking.returncode == 0
         yield dsn
+
+
+@contextmanager
+def over_tcp(dsn: str) -> Iterator[str]:
+    """The same database, not over its own socket."""
+    parts = conninfo_to_dict(dsn)
+
+    def connected() -> socket.socket:
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{parts['host']}/.s.PGSQL.{parts['port']}")
+        return server
+
+    relay = Relay(connected, Badness(), Random(1))
+    try:
+        yield f"host=127.0.0.1 port={relay.port} user={parts['user']} dbname={parts['dbname']}"
+    finally:
+        relay.close()

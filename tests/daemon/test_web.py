@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,11 +29,12 @@ from vodtender.daemon.service import RunMode, ServiceDiedError
 from vodtender.daemon.web import WebServer
 from vodtender.errors import SettingsError
 from vodtender.model.breaker import Breaker
+from vodtender.model.s3_location import S3Location
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import breaker, pause
+from vodtender.store import backups, breaker, pause, restored
 from vodtender.store.database import Database
 
 _ANY_PORT = Address("127.0.0.1", 0)
@@ -72,9 +74,9 @@ def asking(address: str) -> Ask:
 
 
 @contextmanager
-def served(dsn: str, directory: Path) -> Iterator[Ask]:
+def served(dsn: str, directory: Path, **more: Any) -> Iterator[Ask]:
     """The server of a daemon on this database, without the daemon."""
-    settings = Settings(twitch_channel="alice", data_dir=directory, db_dsn=dsn)
+    settings = Settings(twitch_channel="alice", data_dir=directory, db_dsn=dsn, **more)
     database = Database(lambda: dsn, pool_size=4)
     data = open_directory(directory)
     place = Workplace(
@@ -232,6 +234,47 @@ def test_gauges_follow_the_database(ask: Ask, archive: Archive) -> None:
         pause.begin(connection, "because")
     found = _series(ask("/metrics").body)
     assert (found["vod_circuit_open"], found["vod_paused"]) == (1, 1)
+
+
+def test_backups_and_drills_are_judged_by_their_ages(archive: Archive, tmp_path: Path) -> None:
+    """What has never been has no sample: `absent(vod_backup_age_seconds)` is the alert for it."""
+    url = S3Location("bucket", "db/")
+    with served(archive.dsn, tmp_path, backup_s3_url=url) as ask:
+        found = _series(ask("/metrics").body)
+        names = {name for name in found if name.startswith(("vod_backup", "vod_restore"))}
+        assert not [name for name in names if "age" in name]
+        assert (found["vod_backup_overdue"], found["vod_backup_failed"]) == (1, 0)
+        _remember(archive, name="one", s3_url="s3://bucket/db/one", hours=30)
+        _remember(archive, name="two", problem="S3 is busy", hours=2)
+        _remember_drill(archive, days=12, seconds=41.0, problem=None)
+        found = _series(ask("/metrics").body)
+    assert found["vod_backup_age_seconds{place=local}"] == pytest.approx(2 * 3600, abs=60)
+    assert found["vod_backup_age_seconds{place=s3}"] == pytest.approx(30 * 3600, abs=60)
+    for name, value in (
+        ("vod_backup_overdue", 1),
+        ("vod_backup_failed", 1),
+        ("vod_backup_local_only", 1),
+        ("vod_backup_rpo_seconds", 86400),
+        ("vod_restore_rto_seconds", 3600),
+        ("vod_restore_drill_seconds", 41),
+        ("vod_restore_drill_failed", 0),
+    ):
+        assert found[name] == value, name
+    assert found["vod_restore_drill_age_seconds"] == pytest.approx(12 * 86400, abs=60)
+
+
+def _remember(
+    archive: Archive, *, name: str, hours: float, s3_url: str | None = None, problem: str = ""
+) -> None:
+    at = datetime.now(UTC) - timedelta(hours=hours)
+    with archive.connection() as connection:
+        backups.record(connection, backups.Run(at, at, "h", name, 1, s3_url, problem or None))
+
+
+def _remember_drill(archive: Archive, *, days: int, seconds: float, problem: str | None) -> None:
+    at = datetime.now(UTC) - timedelta(days=days)
+    with archive.connection() as connection:
+        restored.record(connection, restored.Drill(at, at, "h", "one", seconds, problem))
 
 
 def test_everything_that_is_counted_has_one_name_and_a_meaning() -> None:

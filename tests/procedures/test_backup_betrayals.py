@@ -7,21 +7,17 @@ those that have their place in another file are there.
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
-from tests.backups import shelve, standing
+from tests.backups import over_tcp, shelve, standing
 from tests.clients.ytdlp.fetches import wait_until
 from tests.restoring import Place
 from tests.s3 import KEY_ID, S3, SECRET, Fault
-from tests.soak.relay import Badness, Relay
 from vodtender.clients import dump, pg_tools
 from vodtender.clients.dump import DamagedBackupError
 from vodtender.clients.pg_tools import Tools
@@ -274,23 +270,6 @@ def test_an_old_pg_dump_makes_no_backup_at_all(
     assert "postgresql-client-18" in caught.value.hint
     assert names(folder) == old
     assert "version 12" in str(standing(database).last_problem)
-
-
-@contextmanager
-def over_tcp(dsn: str, badness: Badness | None = None) -> Iterator[str]:
-    """The same database, not over its own socket."""
-    parts = conninfo_to_dict(dsn)
-
-    def connected() -> socket.socket:
-        server = socket.socket(socket.AF_UNIX)
-        server.connect(f"{parts['host']}/.s.PGSQL.{parts['port']}")
-        return server
-
-    relay = Relay(connected, badness or Badness(), Random(1))
-    try:
-        yield f"host=127.0.0.1 port={relay.port} user={parts['user']} dbname={parts['dbname']}"
-    finally:
-        relay.close()
 
 
 def test_a_backup_of_a_newer_server_is_refused_before_anything_happens(place: Place) -> None:

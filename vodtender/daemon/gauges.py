@@ -96,15 +96,15 @@ def _backups(found: dict[str, Any], registry: CollectorRegistry) -> None:
         if found[name] is not None:
             age.labels(place).set(found[name])
     drill = found["drill"]
+    drill_failed = None if drill["at"] is None else drill["problem"] is not None
     for name, meaning, value in (
         ("vod_backup_rpo_seconds", "BACKUP_RPO.", found["rpo_seconds"]),
         ("vod_backup_overdue", "1 when none is young enough.", found["overdue"]),
         ("vod_backup_failed", "1 when the last try failed.", found["problem"] is not None),
-        (
-            "vod_restore_drill_seconds",
-            "Duration of the last drill.",
-            drill["took_seconds"],
-        ),
+        ("vod_backup_local_only", "1 when the last has no copy in S3.", found["local_only"]),
+        ("vod_restore_drill_age_seconds", "Age of the last drill.", drill["age_seconds"]),
+        ("vod_restore_drill_seconds", "Duration of the last drill.", drill["took_seconds"]),
+        ("vod_restore_drill_failed", "1 when it failed.", drill_failed),
         ("vod_restore_rto_seconds", "RESTORE_RTO.", drill["rto_seconds"]),
     ):
         if value is not None:

@@ -36,14 +36,16 @@ def document(found: Standing | None, settings: Settings, now: datetime) -> dict[
         "rpo_seconds": settings.backup_rpo.total_seconds(),
         "overdue": overdue,
         "problem": _problem(found),
-        "drill": _drill(found, settings),
+        "drill": _drill(found, settings, now),
     }
 
 
-def _drill(found: Standing | None, settings: Settings) -> dict[str, Any]:
+def _drill(found: Standing | None, settings: Settings, now: datetime) -> dict[str, Any]:
     """The last restore that was tried out."""
+    at = None if found is None else found.drill_at
     return {
-        "at": None if found is None else rfc3339(found.drill_at),
+        "at": rfc3339(at),
+        "age_seconds": _seconds(at, now),
         "took_seconds": None if found is None else found.drill_seconds,
         "rto_seconds": settings.restore_rto.total_seconds(),
         "problem": None
