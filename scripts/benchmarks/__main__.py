@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from scripts.benchmarks import backup, chat, download, idle, queue, startup, upload
+from scripts.benchmarks import archive, backup, chat, download, idle, queue, startup, upload
 from scripts.benchmarks.figures import Effort, Figure
 from scripts.outside import ROOT
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Path, Effort], Iterable[Figure]]] = {
     "queue": queue.measure,
     "chat": chat.measure,
     "backup": backup.measure,
+    "archive": archive.measure,
 }
 
 

@@ -30,9 +30,13 @@ from vodtender.model.crc32 import combined
 from vodtender.model.s3_location import S3Location
 
 _PART_BYTES = 8 * 1024**2
+_LARGE_PART_BYTES = 16 * 1024**2
+_LARGE_BYTES = 128 * 1024**2
+"""From here on larger parts are worth their memory: a request costs as much CPU as sending
+several megabytes."""
 _MOST_PARTS = 10_000
 _SIDE_BY_SIDE = 8
-_MOST_MEMORY_BYTES = 96 * 1024**2
+_MOST_MEMORY_BYTES = 80 * 1024**2
 _READ_BYTES = 1 << 20
 _DAMAGED = "s3_damaged"
 _CHANGED = "file_changed"
@@ -130,6 +134,7 @@ class _Sending:
         self._should_stop = should_stop
         self._size = path.stat().st_size
         self._guard = threading.Lock()
+        self._failed = threading.Event()
         self._done = 0
 
     def already_there(self, storage_class: str) -> Sent | None:
@@ -159,7 +164,7 @@ class _Sending:
             raise
 
     def _begun(self, storage_class: str, metadata: dict[str, str]) -> _Session:
-        part_bytes = _PART_BYTES
+        part_bytes = _PART_BYTES if self._size < _LARGE_BYTES else _LARGE_PART_BYTES
         while part_bytes * _MOST_PARTS < self._size:
             part_bytes *= 2
         asked = {**self._where, "StorageClass": storage_class, "Metadata": metadata}
@@ -196,47 +201,53 @@ class _Sending:
         return None
 
     def _send_parts(self, session: _Session) -> list[_Part]:
-        """All parts, in order. Only as many are in memory as are on their way, and the one that
-        is read next: one reader goes through the file, so that it can be digested meanwhile."""
+        """All parts, in order. One reader goes through the file, so that it can be digested
+        meanwhile; only as many parts are in memory as are on their way, and the one that is read
+        next."""
         count = max(1, -(-self._size // session.part_bytes))
         lanes = max(1, min(self._side_by_side, _MOST_MEMORY_BYTES // session.part_bytes))
         parts: list[_Part] = []
-        failed = threading.Event()
         digest = None if self._sha256 is None else hashlib.sha256()
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with ThreadPoolExecutor(lanes, thread_name_prefix="s3") as pool:
-                waiting: set[Future[_Part]] = set()
-                try:
-                    for number in range(1, count + 1):
-                        data = self._read_part(descriptor, session, number)
-                        if len(waiting) >= lanes:
-                            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                            parts += [one.result() for one in done]
-                        waiting.add(pool.submit(self._send_part, data, session, number, failed))
-                        if digest is not None:
-                            digest.update(data)
-                    parts += [one.result() for one in waiting]
-                except BaseException:
-                    failed.set()
-                    raise
-        finally:
-            os.close(descriptor)
+        with (
+            self._path.open("rb", buffering=0) as file,
+            ThreadPoolExecutor(lanes, thread_name_prefix="s3") as pool,
+            ThreadPoolExecutor(1, thread_name_prefix="s3 digest") as digester,
+        ):
+            # Used again and again: fresh memory for each part costs as much as reading it.
+            length = min(session.part_bytes, self._size + 1)
+            free = [bytearray(length) for _ in range(min(count, lanes + 1))]
+            on_their_way: dict[Future[_Part], tuple[bytearray, Future[None] | None]] = {}
+            try:
+                for number in range(1, count + 1):
+                    if not free:
+                        for one in wait(on_their_way, return_when=FIRST_COMPLETED).done:
+                            parts.append(one.result())
+                            free.append(_freed(*on_their_way.pop(one)))
+                    buffer = free.pop()
+                    data = self._read_part(file.fileno(), session, number, buffer)
+                    digested = None if digest is None else digester.submit(digest.update, data)
+                    sending = pool.submit(self._send_part, data, session, number)
+                    on_their_way[sending] = (buffer, digested)
+                parts += [one.result() for one in on_their_way]
+            except BaseException:
+                self._failed.set()
+                raise
         if sum(part.size_bytes for part in parts) != self._size or (
             digest is not None and digest.hexdigest() != self._sha256
         ):
             raise self._changed()
         return sorted(parts, key=lambda part: part.number)
 
-    def _read_part(self, descriptor: int, session: _Session, number: int) -> bytes:
+    def _read_part(
+        self, descriptor: int, session: _Session, number: int, buffer: bytearray
+    ) -> bytes | bytearray:
         if self._should_stop():
             raise Stopped(f"the upload of {self._at} was stopped")
-        return _read(descriptor, (number - 1) * session.part_bytes, session.part_bytes)
+        count = _read(descriptor, (number - 1) * session.part_bytes, buffer)
+        return buffer if count == len(buffer) else bytes(memoryview(buffer)[:count])
 
-    def _send_part(
-        self, data: bytes, session: _Session, number: int, failed: threading.Event
-    ) -> _Part:
-        if failed.is_set() or self._should_stop():
+    def _send_part(self, data: bytes | bytearray, session: _Session, number: int) -> _Part:
+        if self._failed.is_set() or self._should_stop():
             raise Stopped(f"the upload of {self._at} was stopped")
         crc32 = zlib.crc32(data)
         there = session.there.get(number)
@@ -252,7 +263,7 @@ class _Sending:
             self._progress(self._done)
         return _Part(number, len(data), crc32, md5, etag)
 
-    def _put_part(self, session: _Session, number: int, data: bytes, crc32: int) -> str:
+    def _put_part(self, session: _Session, number: int, data: bytes | bytearray, crc32: int) -> str:
         with answers(self._what):
             said = self._client.upload_part(
                 **self._where,
@@ -345,15 +356,22 @@ class _Sending:
         return crc32
 
 
-def _read(descriptor: int, offset: int, count: int) -> bytes:
-    """So many bytes from there, or up to the end."""
-    data = os.pread(descriptor, count, offset)
-    while data and len(data) < count:
-        more = os.pread(descriptor, count - len(data), offset + len(data))
-        if not more:
+def _freed(buffer: bytearray, digested: Future[None] | None) -> bytearray:
+    """What was sent may still be being digested."""
+    if digested is not None:
+        digested.result()
+    return buffer
+
+
+def _read(descriptor: int, offset: int, buffer: bytearray) -> int:
+    """Fills the buffer from there on; returns how many bytes there were."""
+    view, done = memoryview(buffer), 0
+    while done < len(buffer):
+        count = os.preadv(descriptor, [view[done:]], offset + done)
+        if not count:
             break
-        data += more
-    return data
+        done += count
+    return done
 
 
 def _is_same(there: dict[str, Any], size_bytes: int, crc32: int, md5: bytes) -> bool:
