@@ -24,6 +24,18 @@ from vodtender.errors import Locked, NotFound, Refused, Transient, VodtenderErro
 from vodtender.procedures.scratch import open_server
 from vodtender.store.database import Database
 
+_RIGHTS = """
+    SELECT relname::text, grantee::regrole::text, privilege_type, is_grantable FROM pg_class,
+        aclexplode(relacl)
+    WHERE relnamespace = 'public'::regnamespace AND grantee::regrole::text <> 'vod'
+    UNION ALL
+    SELECT relname || '.' || attname, grantee::regrole::text, privilege_type, is_grantable
+    FROM pg_attribute JOIN pg_class c ON c.oid = attrelid, aclexplode(attacl)
+    UNION ALL
+    SELECT 'public', grantee::regrole::text, privilege_type, is_grantable FROM pg_namespace,
+        aclexplode(nspacl) WHERE nspname = 'public' AND grantee::regrole::text IN ('reader', 'gone')
+    ORDER BY 1, 2, 3
+"""
 PERSON = "a backup's text: \\. \\restrict äöü\nand a second line"
 
 
@@ -183,6 +195,47 @@ def test_settings_and_rights_of_the_old_database_stay(place: Place) -> None:
             "SELECT has_database_privilege('public', current_database(), 'CONNECT')"
         ).fetchall()
         assert row == [(False,)]
+
+
+@pytest.mark.parametrize("form", ["custom", "plain"])
+def test_rights_of_other_roles_stay_and_roles_that_are_gone_are_named(
+    place: Place, form: str
+) -> None:
+    with psycopg.connect(place.admin_dsn, autocommit=True) as admin:
+        for role in ("reader", '"a Grafana"', "gone"):
+            admin.execute(f"CREATE ROLE {role}".encode())
+        try:
+            for statement in (
+                'GRANT SELECT ON vods, kv TO reader, "a Grafana"',
+                "GRANT UPDATE (priority) ON vods TO reader WITH GRANT OPTION",
+                "GRANT USAGE ON SCHEMA public TO reader, gone",
+                "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader",
+                "GRANT SELECT ON vods TO gone",
+                "REVOKE TRUNCATE ON kv FROM vod",
+            ):
+                place.do(statement)
+            made = place.back_up().name if form == "custom" else str(place.plain_dump())
+            with place.connect() as connection:
+                before = connection.execute(_RIGHTS).fetchall()
+            with psycopg.connect(place.admin_dsn, dbname=place.name, autocommit=True) as inside:
+                inside.execute("DROP OWNED BY gone")
+            admin.execute("DROP ROLE gone")
+            done = place.restore(made, replace=True)
+            with place.connect() as connection:
+                after = connection.execute(_RIGHTS).fetchall()
+            assert after == [row for row in before if row[1] != "gone"]
+            assert {row[1] for row in after} >= {"reader", '"a Grafana"'}
+            assert (done.rights.missing, done.rights.failed) == (("gone",), ())
+            place.do("CREATE TABLE later ()")
+            with place.connect() as connection:
+                row = connection.execute("SELECT has_table_privilege('reader', 'later', 'SELECT')")
+                assert row.fetchone() == (True,)
+        finally:
+            for name in place.databases():
+                with psycopg.connect(place.admin_dsn, dbname=name, autocommit=True) as inside:
+                    inside.execute('DROP OWNED BY reader, "a Grafana"')
+            admin.execute('DROP ROLE reader, "a Grafana"')
+            admin.execute("DROP ROLE IF EXISTS gone")
 
 
 # --- what is refused --------------------------------------------------------------------------

@@ -155,6 +155,8 @@ def _document(done: Restored) -> dict[str, Any]:
         "safety_backup": done.safety,
         "safety_problem": done.no_safety or None,
         **loss_document(done.loss),
+        "missing_roles": done.rights.missing,
+        "rights_refused": done.rights.failed,
         "took_seconds": done.seconds,
     }
 
@@ -174,12 +176,21 @@ def _write(done: Restored) -> None:
     if done.source.made_at is not None:
         write_line(f"It shows {moment(done.source.made_at, now)}; what came after is missing.")
     write_loss(done.loss)
+    _warn_of_rights(done)
     if done.safety is not None:
         write_line(f"Before that it was dumped: vodtender restore {done.safety} --replace")
     if done.aside is not None:
         write_line(f"What was there is kept as the database {done.aside}. When it is not needed:")
         write_line(f'    DROP DATABASE "{done.aside}"')
     write_line("Now start the daemon, and: vodtender reprocess --since 24h")
+
+
+def _warn_of_rights(done: Restored) -> None:
+    if done.rights.missing:
+        roles = ", ".join(done.rights.missing)
+        note(f"warning: rights were not given to roles that this server does not have: {roles}")
+    for statement in done.rights.failed:
+        note(f"warning: a right was not given, which the server refused: {statement}")
 
 
 # --- a drill -------------------------------------------------------------------------------

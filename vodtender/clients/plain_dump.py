@@ -17,17 +17,24 @@ from vodtender.errors import Refused
 
 _COPY = re.compile(rb"COPY .* FROM stdin;\r?\Z")
 _TABLE = re.compile(rb'CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?(?:public\.)?"?(\w+)"? \(')
+_OBJECT = b"-- Name: "
+_RIGHTS = re.compile(rb"-- Name: .*; Type: (?:DEFAULT )?ACL;")
+_RIGHT = re.compile(rb"(?:GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) .*;\Z")
 _COMPLETE = b"-- PostgreSQL database dump complete"
 _LONGEST_LINE_BYTES = 64 << 20
 
 
 @dataclass(slots=True)
 class PlainDump:
-    """A plain dump as it goes to psql, and what is seen on the way."""
+    """A plain dump as it goes to psql, and what is seen on the way. `rights` are the statements
+    that give rights or take them; they do not go to psql, for which a role that is not there
+    would be the end."""
 
     path: Path
     tables: set[str] = field(default_factory=set)
+    rights: list[str] = field(default_factory=list)
     _in_rows: bool = False
+    _in_rights: bool = False
     _is_complete: bool = False
 
     def lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -81,6 +88,12 @@ class PlainDump:
                 hint="make one by: pg_dump DATABASE | gzip > FILE",
                 code="foreign_backup",
             )
+        if line.startswith(_OBJECT):
+            self._in_rights = _RIGHTS.match(line) is not None
+        if self._in_rights and not line.startswith(b"--"):
+            if _RIGHT.match(line.rstrip()):
+                self.rights.append(line.decode("utf-8", "replace").strip())
+            return False
         if line.startswith(b"COPY ") and _COPY.match(line):
             self._in_rows = True
         elif created := _TABLE.match(line):

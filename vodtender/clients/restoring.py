@@ -31,6 +31,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _CUSTOM_MAGIC = b"PGDMP"
 _LISTED = re.compile(r"\d+; \d+ \d+ TABLE public (\S+) ")
 _DUMP = b"-- PostgreSQL database dump"
+_LISTED_RIGHTS = re.compile(r"\d+; \d+ \d+ (?:DEFAULT )?ACL ")
 _OURS = ("--no-owner", "--no-acl")
 _BEGINNING_BYTES = 32 << 20
 """Far more than the list of what is in our database takes."""
@@ -102,9 +103,10 @@ def inspect(path: Path, tools: Tools) -> Contents:
     return Contents(kind, frozenset(reader.tables))
 
 
-def load(path: Path, kind: Kind, tools: Tools, dsn: str, *, progress: Progress) -> None:
+def load(path: Path, kind: Kind, tools: Tools, dsn: str, *, progress: Progress) -> list[str]:
     """Puts all of a dump into an empty database that nobody else uses: half of it may be there
-    after an error. Objects belong to the role of the DSN.
+    after an error. Objects belong to the role of the DSN. Returns the statements that give other
+    roles their rights, which may not be there.
 
     Tables and rows go in by one transaction in which the rows are frozen at once: so the first
     look at each does not write all of it anew. Indexes and constraints follow, several at a time.
@@ -113,8 +115,7 @@ def load(path: Path, kind: Kind, tools: Tools, dsn: str, *, progress: Progress) 
     full.
     """
     if kind is Kind.PLAIN:
-        _execute(path, _blocks(path, progress), tools, dsn)
-        return
+        return _execute(path, _blocks(path, progress), tools, dsn)
     with _as_sql(path, tools, progress) as statements:
         _execute(path, statements, tools, dsn)
     with _beginning(path) as beginning:
@@ -123,10 +124,30 @@ def load(path: Path, kind: Kind, tools: Tools, dsn: str, *, progress: Progress) 
             tools, "pg_restore", [*arguments, *_OURS, str(beginning)], dsn=dsn
         ) as started:
             _finish(path, started)
+        return _rights(path, beginning, tools)
 
 
-def _execute(path: Path, statements: Iterator[bytes], tools: Tools, dsn: str) -> None:
-    """Gives plain SQL to psql, in one transaction."""
+def _rights(path: Path, beginning: Path, tools: Tools) -> list[str]:
+    try:
+        listed = pg_tools.run(tools, "pg_restore", ["--list", str(beginning)])
+        wanted = [line for line in listed.splitlines() if _LISTED_RIGHTS.match(line)]
+        if not wanted:
+            return []
+        choice = beginning.with_name("rights")
+        choice.write_text("\n".join(wanted) + "\n", encoding="utf-8")
+        arguments = [f"--use-list={choice}", "--no-owner", "--file=-", str(beginning)]
+        reader = PlainDump(path)
+        made = pg_tools.run(tools, "pg_restore", arguments).encode()
+        for _ in reader.lines(iter((made,))):
+            pass
+    except VodtenderError as error:
+        raise _said(path, error) from error
+    return reader.rights
+
+
+def _execute(path: Path, statements: Iterator[bytes], tools: Tools, dsn: str) -> list[str]:
+    """Gives plain SQL to psql, in one transaction; what it holds back of rights."""
+    reader = PlainDump(path)
     arguments = ["--no-psqlrc", "--quiet", "--no-password", "--single-transaction"]
     # Codes, by which errors are told apart; and never the row that an error was met in.
     arguments += ["--set=VERBOSITY=verbose", "--set=SHOW_CONTEXT=never"]
@@ -134,7 +155,7 @@ def _execute(path: Path, statements: Iterator[bytes], tools: Tools, dsn: str) ->
     with pg_tools.running(tools, "psql", arguments, dsn=dsn, stdin=subprocess.PIPE) as started:
         widen(started.stdin.fileno())
         try:
-            for block in PlainDump(path).lines(statements):
+            for block in reader.lines(statements):
                 started.stdin.write(block)
             started.stdin.close()
         except BrokenPipeError:
@@ -142,6 +163,7 @@ def _execute(path: Path, statements: Iterator[bytes], tools: Tools, dsn: str) ->
         except _BROKEN as error:
             raise damaged(path, str(error)) from error
         _finish(path, started)
+    return reader.rights
 
 
 @contextmanager

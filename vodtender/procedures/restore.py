@@ -30,6 +30,7 @@ from vodtender.procedures.replaced import (
 from vodtender.procedures.scratch import Server, filled, look_into, open_server
 from vodtender.store import databases
 from vodtender.store.database import Database, translated
+from vodtender.store.restored import NO_RIGHTS, Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Restored:
     safety: str | None
     no_safety: str
     seconds: float | None
+    rights: Rights = NO_RIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,9 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
             require_unchanged(server, settings, present)
             aside = _swapped(present, server)
     seconds = round(time.monotonic() - began, 3)
-    return Restored(source, server.name, fresh.rows, loss, aside, safety, no_safety, seconds)
+    return Restored(
+        *(source, server.name, fresh.rows, loss, aside, safety, no_safety, seconds, fresh.rights)
+    )
 
 
 @contextmanager

@@ -139,10 +139,12 @@ def _refuse_foreign(source: Source, contents: Contents) -> None:
 @dataclass(frozen=True, slots=True)
 class Filled:
     """A scratch database that holds all of a backup, at the current schema. `rows` are those of
-    the backup, before anything was brought up to date."""
+    the backup, before anything was brought up to date; `rights` what became of those of other
+    roles."""
 
     dsn: str
     rows: dict[str, int]
+    rights: restored.Rights = restored.NO_RIGHTS
 
 
 @contextmanager
@@ -160,24 +162,25 @@ def filled(source: Source, contents: Contents, server: Server, tell: Tell) -> It
                 server.admin, name, owner=databases.role_in(server.dsn), like=server.name
             )
         dsn = server.dsn_of(name)
-        _load(source, contents, server, dsn, tell)
+        statements = _load(source, contents, server, dsn, tell)
         with connect(dsn, autocommit=True) as connection, translated():
             restored.be_patient(connection)
             rows = backups.row_counts(connection)
             _compare(source, rows)
             tell("bringing up to date", 0, 1)
             migrate.migrate_connection(connection, migrate.migrations())
+            rights = restored.give_rights(connection, statements)
             restored.analyze(connection)
             tell("bringing up to date", 1, 1)
-        yield Filled(dsn, rows)
+        yield Filled(dsn, rows, rights)
     finally:
         with suppress(VodtenderError), translated():
             databases.drop(server.admin, name)
 
 
-def _load(source: Source, contents: Contents, server: Server, dsn: str, tell: Tell) -> None:
+def _load(source: Source, contents: Contents, server: Server, dsn: str, tell: Tell) -> list[str]:
     tell("restoring", 0, source.size_bytes)
-    restoring.load(
+    return restoring.load(
         source.path,
         contents.kind,
         server.tools("psql"),

@@ -3,6 +3,8 @@ place it takes."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +20,12 @@ _NOT_WORK = frozenset(
     }
 )
 """What a daemon or command leaves in a database in which nothing has happened yet."""
+
+_ROLE = re.compile(
+    r'(?:(?<= TO )|(?<= FROM )|(?<= FOR ROLE ))(?:"((?:[^"]|"")+)"|(\w+))'
+    r"(?=;| WITH GRANT| IN | GRANT | REVOKE )"
+)
+"""Whose rights a statement of pg_dump changes; and whose objects, in a default."""
 
 _RECORDS = {
     "backup_runs": ("began_at", "ended_at", "host", "name", "size_bytes", "s3_url", "problem"),
@@ -45,6 +53,44 @@ class Drill:
     name: str | None
     seconds: float
     problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What could not be given of the rights that a backup knows: `missing` roles are not there;
+    `failed` statements the server refused."""
+
+    missing: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+NO_RIGHTS = Rights()
+"""None were missing."""
+
+
+def give_rights(connection: Connection, statements: Sequence[str]) -> Rights:
+    """Executes pg_dump's statements that give rights, or take them, for roles that are there.
+    The connection is in autocommit mode."""
+    rows = connection.execute("SELECT rolname FROM pg_roles").fetchall()
+    roles = {row["rolname"] for row in rows} | {"public"}
+    missing, failed = [], []
+    for statement in statements:
+        absent = [role for role in _roles_in(statement) if role not in roles]
+        missing += absent
+        if absent:
+            continue
+        try:
+            connection.execute(statement.encode())
+        except psycopg.DatabaseError:
+            failed.append(statement)
+    return Rights(tuple(sorted(set(missing))), tuple(failed))
+
+
+def _roles_in(statement: str) -> list[str]:
+    found = []
+    for quoted, plain in _ROLE.findall(statement):
+        found.append(quoted.replace('""', '"') if quoted else plain.lower())
+    return found
 
 
 def is_empty(rows: dict[str, int]) -> bool:
