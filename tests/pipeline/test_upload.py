@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -583,6 +584,20 @@ def test_an_upload_of_which_the_database_knows_nothing_is_found_and_not_repeated
     assert publisher.publish().stage is Stage.PUBLISHED
     assert publisher.sessions_opened == 1
     assert publisher.assert_one_whole_video(path).url == publisher.vod().youtube_url
+
+
+def test_a_forgotten_upload_is_found_behind_a_hundred_newer_ones(publisher: Publisher) -> None:
+    publisher.add()
+    publisher.publish()
+    (video,) = publisher.world.youtube.videos
+    for number in range(100):
+        later = video.published_at + timedelta(seconds=number + 1)
+        newer = replace(video, id=f"newer{number:06}", metadata={}, published_at=later)
+        publisher.world.youtube.add(newer)
+    publisher.sql("DELETE FROM uploads")
+    publisher.sql("UPDATE vods SET stage = 'downloaded', video_id = NULL")
+    assert publisher.publish().youtube_url == video.url
+    assert publisher.sessions_opened == 1
 
 
 def test_a_known_video_that_is_gone_is_uploaded_again_after_the_wait(publisher: Publisher) -> None:

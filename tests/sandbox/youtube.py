@@ -84,6 +84,11 @@ class YouTube:
         with self._lock:
             return [v for v in self._videos.values() if not v.deleted]
 
+    def add(self, video: Video) -> None:
+        """It was uploaded by some other way."""
+        with self._lock:
+            self._videos[video.id] = video
+
     @property
     def complaints(self) -> list[str]:
         """Where a client broke the upload protocol."""
