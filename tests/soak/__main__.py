@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.soak.campaign import Plan, run
+from tests.soak.chat import ChatPlan
+from tests.soak.chat import run as run_chat
 
 PLANS = (
     Plan("one daemon", 300),
@@ -24,7 +26,8 @@ PLANS = (
 
 
 def main() -> int:
-    names = {plan.name.replace(" ", "-"): plan for plan in PLANS}
+    plans = {plan.name.replace(" ", "-"): plan for plan in PLANS}
+    names = [*plans, "chat"]
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(names))
     parser.add_argument("--kills", type=int, default=300)
@@ -36,19 +39,30 @@ def main() -> int:
         parser.error(f"no such campaign: {', '.join(sorted(unknown))}")
     failed = False
     for name in options.campaigns or names:
-        plan = replace(names[name], kills=options.kills, vods=options.vods, seed=options.seed)
         directory = Path(tempfile.mkdtemp(prefix="soak-"))
-        figures = run(plan, directory)
-        sys.stdout.write(figures.line() + "\n")
+        if name == "chat":
+            line, complaints, clean = _chat(directory)
+        else:
+            plan = replace(plans[name], kills=options.kills, vods=options.vods, seed=options.seed)
+            figures = run(plan, directory)
+            line, complaints = figures.line(), figures.verdict.complaints
+            clean = figures.clean
+        sys.stdout.write(line + "\n")
         sys.stdout.flush()
-        if figures.clean:
+        if clean:
             shutil.rmtree(directory)
             continue
         failed = True
-        for complaint in figures.verdict.complaints:
+        for complaint in complaints:
             sys.stdout.write(f"  {complaint}\n")
         sys.stdout.write(f"  see {directory}\n")
     return 1 if failed else 0
+
+
+def _chat(directory: Path) -> tuple[str, tuple[str, ...], bool]:
+    plan = ChatPlan("chat", 20_000, kills=8, life_seconds=3.0, away_seconds=30.0)
+    figures = run_chat(plan, directory)
+    return figures.line(), tuple(figures.complaints), not figures.complaints
 
 
 if __name__ == "__main__":

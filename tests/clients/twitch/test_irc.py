@@ -125,6 +125,21 @@ def test_pings_are_answered(twitch: World) -> None:
         twitch.chat.wait(lambda chat: any(client.pongs for client in chat.clients))
 
 
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (b"PING :tmi.twitch.tv", b"PONG :tmi.twitch.tv\r\n"),
+        (b":tmi.twitch.tv PING :a b", b"PONG :a b\r\n"),
+        (b"PING", b"PONG\r\n"),
+    ],
+)
+def test_a_ping_is_answered_with_what_it_says(asked: bytes, answer: bytes) -> None:
+    with wire() as (server, connection):
+        server.sendall(asked + b"\r\n")
+        connection.receive(5)
+        assert server.recv(1000) == answer
+
+
 def test_a_silent_server_is_asked_for_a_sign_of_life(twitch: World) -> None:
     with joined(twitch, patience=HASTY) as connection:
         deadline = time.monotonic() + 2 * (HASTY.idle_seconds + HASTY.answer_seconds)

@@ -166,7 +166,8 @@ class IrcConnection:
                 heard.lines.append(line)
             self._joined = True
         elif command == b"PING":
-            self._send(f"PONG {line.partition(b' ')[2].decode('utf-8', 'replace')}".rstrip())
+            asked = irc.parse(line.decode("utf-8", "replace"))
+            self._send(irc.write("PONG", asked.params[-1:] if asked is not None else ()))
         elif command == b"RECONNECT":
             heard.wants_reconnect = True
         elif not self._joined:
