@@ -102,8 +102,8 @@ class _Campaign:
         self.chat = chat
         self.server = server
         self.database = database
-        self.killed_at: list[int] = []
-        """The numbers of the messages that were next to be sent."""
+        self.kills: list[tuple[int, int]] = []
+        """The messages that were next to be sent just before, and once the server knew of it."""
         self.journal_bytes = self.memory_bytes = 0
         with database.transaction() as connection:
             self.recording: Recording = chat_recordings.begin(
@@ -116,9 +116,11 @@ class _Campaign:
             with self._talk():
                 for _ in range(self.plan.kills):
                     self._listen()
-                    self.killed_at.append(self._number)
+                    before = self._number
                     recorder.kill()
                     recorder.wait()
+                    self.chat.wait_joined(_CHANNEL, 0, timeout_seconds=30)
+                    self.kills.append((before, self._number))
                     recorder = self._start()
                 self._listen()
                 self._stop_database(recorder.pid)
@@ -233,5 +235,4 @@ class _Campaign:
 
     def _is_near_a_kill(self, number: int) -> bool:
         before = self.plan.per_second * _LOST_SECONDS
-        after = self.plan.per_second * 0.3  # between the look at the number and the kill
-        return any(at - before <= number <= at + after for at in self.killed_at)
+        return any(at - before <= number <= known for at, known in self.kills)
