@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vodtender.model import quota
-from vodtender.model.quota import PacificByRule, next_reset, pacific_day, project_of
+from vodtender.model.quota import (
+    PacificByRule,
+    ask_again_at,
+    next_reset,
+    pacific_day,
+    project_of,
+)
 
 NAME = "America/Los_Angeles"
 ZONES: list[tzinfo] = [PacificByRule()]
@@ -73,6 +79,22 @@ def test_the_reset_is_the_first_moment_of_the_next_day(now: datetime) -> None:
     assert now < reset <= now + timedelta(hours=25)
     assert pacific_day(reset) == pacific_day(now) + timedelta(days=1)
     assert pacific_day(reset - timedelta(microseconds=1)) == pacific_day(now)
+
+
+@given(now=moments)
+def test_a_refusal_never_waits_longer_than_the_day(now: datetime) -> None:
+    assert now < ask_again_at(now) <= next_reset(now)
+
+
+def test_in_a_days_first_half_hour_a_refusal_is_not_taken_for_the_whole_day() -> None:
+    """Five tries at the most: each counts as one of the day's uploads."""
+    now = midnight = datetime(2026, 11, 25, 8, tzinfo=UTC)
+    tries = [timedelta(0)]
+    while ask_again_at(now) != next_reset(now):
+        now = ask_again_at(now)
+        tries.append(now - midnight)
+    assert tries == [timedelta(minutes=minutes) for minutes in (0, 1, 4, 16, 64)]
+    assert ask_again_at(midnight - timedelta(seconds=1)) == midnight
 
 
 @given(now=moments)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.pipeline.conftest import NewPublisher
 from tests.pipeline.publisher import Publisher
+from vodtender.model.quota import ask_again_at, pacific_day
 from vodtender.model.vod import Stage, Waiting
 from vodtender.pipeline import download
+from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.work import work_on_next
 from vodtender.store import tokens
 
@@ -84,3 +89,23 @@ def test_what_is_set_counts_more(new_publisher: NewPublisher, wish: str) -> None
         with publisher.database.transaction() as connection:
             assert publisher.place.accounts.uploads_wanted(connection) is (wish == "1")
         publisher.log_in()
+
+
+@pytest.mark.parametrize("days_off", [-3, 3])
+def test_youtubes_day_is_told_by_the_databases_clock(publisher: Publisher, days_off: int) -> None:
+    """Else one machine's wrong clock would hold everybody's uploads for days, or ask at once."""
+    publisher.add("1001")
+    place = publisher.place
+    off = timedelta(days=days_off)
+    accounts = Accounts(place.settings, place.database, lambda: datetime.now(UTC) + off)
+    publisher.place = replace(place, accounts=accounts)
+    publisher.world.faults.google("quotaExceeded", path="/upload/*", method="POST")
+    publisher.upload()
+    [hold] = publisher.sql("SELECT held_until FROM upload_holds")
+    until = ask_again_at(datetime.now(UTC))
+    assert abs(hold["held_until"] - until) < timedelta(minutes=2)
+    next_try_at = publisher.vod("1001").next_try_at
+    assert next_try_at is not None
+    assert abs(next_try_at - until) < timedelta(minutes=2)
+    spent = publisher.sql("SELECT quota_day FROM quota_usage")
+    assert [row["quota_day"] for row in spent] == [pacific_day(datetime.now(UTC))]

@@ -11,6 +11,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 _STANDARD = timedelta(hours=-8)
 _DAYLIGHT = timedelta(hours=-7)
 
+_BEGINNING = timedelta(minutes=30)
+_FIRST_PAUSE = timedelta(minutes=1)
+
 
 def pacific_day(now: datetime) -> date:
     """The day, in Pacific time, that a unit spent at `now` is counted against."""
@@ -19,8 +22,26 @@ def pacific_day(now: datetime) -> date:
 
 def next_reset(now: datetime) -> datetime:
     """The next midnight Pacific time after `now`, in UTC."""
-    tomorrow = pacific_day(now) + timedelta(days=1)
-    return datetime.combine(tomorrow, time(), tzinfo=_pacific()).astimezone(UTC)
+    return _midnight(pacific_day(now) + timedelta(days=1))
+
+
+def is_beginning(now: datetime) -> bool:
+    """Whether YouTube may still mean the day before when it says that a quota is used up: its
+    clock and ours differ, and its counters do not all begin anew at once."""
+    return now - _midnight(pacific_day(now)) < _BEGINNING
+
+
+def ask_again_at(now: datetime) -> datetime:
+    """When to ask again once YouTube has said that the day's quota is used up: the next reset.
+    In the beginning of a day soon, and then more and more rarely, since each try counts."""
+    if not is_beginning(now):
+        return next_reset(now)
+    midnight = _midnight(pacific_day(now))
+    return midnight + max(_FIRST_PAUSE, 4 * (now - midnight))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=_pacific()).astimezone(UTC)
 
 
 def project_of(client_id: str | None) -> str:

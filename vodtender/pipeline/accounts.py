@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from vodtender import log
@@ -14,8 +14,8 @@ from vodtender.model.quota import pacific_day, project_of
 from vodtender.pipeline.oauth_services import SERVICES, YOUTUBE, uploads_wanted
 from vodtender.pipeline.renewal import Renewal
 from vodtender.pipeline.token_box import TokenBox
+from vodtender.store import claims, uploads
 from vodtender.store import tokens as store
-from vodtender.store import uploads
 from vodtender.store.database import Connection, Database
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ _log = log.get("accounts")
 
 
 class Accounts:
-    """YouTube by account name. Safe to use from several threads."""
+    """YouTube by account name. Safe to use from several threads.
+
+    What YouTube says of its day is read by the database's clock, as everything else is: this
+    machine's may be hours away from it, and a wait until midnight would end a day late.
+    """
 
     def __init__(
         self,
@@ -36,10 +40,11 @@ class Accounts:
         self._settings = settings
         self._database = database
         self._clock = clock
+        self._behind = timedelta(0)
         self._lock = threading.Lock()
         self._clients: dict[str, YouTube] = {}
         self.box = TokenBox(settings)
-        self._renewal = Renewal(settings, database, self.box, clock)
+        self._renewal = Renewal(settings, database, self.box, self._now)
 
     def name_for(self, channel: str) -> str:
         """The account that a channel's VODs go to."""
@@ -62,7 +67,7 @@ class Accounts:
 
         return YouTube(
             lambda refused: self._renewal.tokens(YOUTUBE, account, refused=refused).access_token,
-            clock=self._clock,
+            clock=self._now,
             on_units=lambda units: self._count(account, units),
             on_limit=lambda answer: self._hold(account, answer),
             upload_cost_units=self._settings.yt_upload_cost_units,
@@ -82,7 +87,7 @@ class Accounts:
         """What YouTube has told one VOD counts for all of the account: none of them asks again
         before the day is over, or somebody has logged in, or a while has passed."""
         if isinstance(answer, AuthExpired):
-            until, code = self._clock() + self._settings.processing_retry_cooldown, "login"
+            until, code = self._now() + self._settings.processing_retry_cooldown, "login"
         elif answer.code == "quota":
             until, code = answer.until, "quota"
         else:
@@ -94,10 +99,15 @@ class Accounts:
         except DatabaseUnavailable as error:
             _log.warning("the account's wait could not be stored", why=error.message)
 
+    def _now(self) -> datetime:
+        """The database's time, as far as it is known."""
+        return self._clock() + self._behind
+
     def _count(self, account: str, units: int) -> None:
-        now = self._clock()
         try:
             with self._database.transaction() as connection:
+                now = claims.clock(connection)
+                self._behind = now - self._clock()
                 project = self.project(connection, account)
                 uploads.add_units(connection, project, pacific_day(now), units)
         except DatabaseUnavailable as error:

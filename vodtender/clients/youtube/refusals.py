@@ -19,7 +19,7 @@ from typing import Any
 
 from vodtender.clients.retry_after import moment_to_return
 from vodtender.errors import Answer, AuthExpired, RateLimited, Rejected, Transient
-from vodtender.model.quota import next_reset
+from vodtender.model.quota import ask_again_at, is_beginning, next_reset
 
 SCOPE = "https://www.googleapis.com/auth/youtube"
 
@@ -122,11 +122,14 @@ def _limit(
     status: int, headers: Mapping[str, str], said: _Said, now: datetime, what: str
 ) -> RateLimited | None:
     if said.has(_QUOTA) or said.is_daily:
+        hint = "uploads go on by themselves after midnight Pacific time"
+        if is_beginning(now):
+            hint = "the day has only begun there, so it is asked again soon"
         return RateLimited(
             f"{what}: YouTube answers with the error quotaExceeded: quota exceeded, this Google "
             "project has used up its day",
-            until=next_reset(now),
-            hint="uploads go on by themselves after midnight Pacific time",
+            until=ask_again_at(now),
+            hint=hint,
             code="quota",
         )
     if "uploadLimitExceeded" in said.reasons:
