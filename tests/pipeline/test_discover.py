@@ -14,7 +14,7 @@ import pytest
 
 from tests.pipeline.fetcher import Fetcher
 from tests.sandbox.vods import Vod
-from vodtender.errors import RateLimited, Transient
+from vodtender.errors import AuthExpired, RateLimited, Transient
 
 PAGES: dict[str, Any] = {"host": "api.twitch.tv", "path": "/helix/videos"}
 
@@ -266,6 +266,22 @@ def test_a_worker_that_has_lost_the_channel_stores_nothing_more(fetcher: Fetcher
     assert (count(fetcher), cursor(fetcher)) == before
     (channel,) = fetcher.sql("SELECT listed_at, problem FROM channels")
     assert channel == {"listed_at": None, "problem": None}
+
+
+def test_credentials_that_twitch_refuses_are_told_and_keep_no_vod_from_being_found(
+    fetcher: Fetcher,
+) -> None:
+    many(fetcher, 3)
+    fetcher.restart(TWITCH_CLIENT_SECRET="another")
+    looked = fetcher.look()
+    assert (looked.new, looked.spared) == (3, True)
+    assert isinstance(looked.error, AuthExpired)
+    (channel,) = fetcher.sql("SELECT listed_at, problem FROM channels")
+    assert channel["listed_at"] is not None
+    assert "TWITCH_CLIENT_SECRET" in channel["problem"]
+    fetcher.restart(TWITCH_CLIENT_SECRET=fetcher.world.settings()["TWITCH_CLIENT_SECRET"])
+    assert fetcher.look().error is None
+    assert fetcher.sql("SELECT problem FROM channels") == [{"problem": None}]
 
 
 def test_twitchs_limit_is_respected_until_it_ends(fetcher: Fetcher) -> None:

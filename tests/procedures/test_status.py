@@ -182,7 +182,7 @@ def test_no_secret_is_in_it(archive: Archive) -> None:
     with archive.connection() as connection:
         pause.begin(connection, "new password hunter2-hunter2")
         catalog.watch(connection, ["alice"])
-        catalog.could_not_list(connection, "alice", "hunter2-hunter2 is refused")
+        catalog.note_problem(connection, "alice", "hunter2-hunter2 is refused")
         until = datetime(2099, 1, 1, tzinfo=UTC)
         uploads.hold_account(connection, "default", until, "hunter2-hunter2", "quota")
     assert "hunter2" not in json.dumps(document(archive))
@@ -236,12 +236,10 @@ def test_the_channels_of_a_living_daemon_are_watched_whatever_is_set_here(archiv
     with archive.connection() as connection:
         for name in ("bob", "carol"):
             catalog.watch(connection, [name])
-            catalog.could_not_list(connection, name, "Twitch cannot be reached")
+            catalog.note_problem(connection, name, "Twitch cannot be reached")
     found = document(archive, twitch_channel=None)
     assert [one["channel"] for one in found["channels"] if one["watched"]] == ["bob"]
-    assert [step["why"] for step in found["next"]] == [
-        "bob cannot be listed: Twitch cannot be reached"
-    ]
+    assert [step["why"] for step in found["next"]] == ["listing bob: Twitch cannot be reached"]
     with archive.connection() as connection:
         connection.execute("UPDATE workers SET heartbeat_at = now() - interval '1 hour'")
     assert _commands(document(archive, twitch_channel=None)) == [
@@ -435,7 +433,7 @@ def test_it_names_the_command_for_each_trouble(archive: Archive) -> None:
     archive.add("3", "failed", problem="gone")
     with archive.connection() as connection:
         catalog.watch(connection, ["alice"])
-        catalog.could_not_list(connection, "alice", "Twitch has no such channel")
+        catalog.note_problem(connection, "alice", "Twitch has no such channel")
     assert _commands(document(archive)) == [
         "vodtender run",
         "vodtender prune --dry-run",

@@ -243,7 +243,7 @@ def test_a_vod_that_nobody_knows_is_none(connection: Connection) -> None:
 def test_a_channel_is_known_with_what_its_last_look_said(connection: Connection) -> None:
     catalog.watch(connection, ["bob", "alice"])
     catalog.watch(connection, ["alice"])
-    catalog.could_not_list(connection, "alice", "Twitch answered 503")
+    catalog.note_problem(connection, "alice", "Twitch answered 503")
     catalog.listed(connection, "bob", user_id="42", whole=False)
     alice, bob = catalog.channels(connection)
     assert (alice.channel, alice.problem, alice.listed_at) == ("alice", "Twitch answered 503", None)

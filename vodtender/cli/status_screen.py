@@ -301,7 +301,7 @@ def _errors(status: Document, now: datetime) -> _Texts:
         yield f"{first['vod_id']}{more}, {ago} ago: {error}", _RED
     unlisted = [one for one in status["channels"] if one["watched"] and one["problem"]]
     for one in unlisted:
-        yield f"{one['channel']} cannot be listed: {one['problem']}", _RED
+        yield f"listing {one['channel']}: {one['problem']}", _RED
     if not alike and not unlisted:
         yield "none", _DIM
 

@@ -44,7 +44,7 @@ class Lookout:
         self._once = once
         self._channels = [_Channel(name) for name in place.settings.channels]
         self._choosing = threading.Lock()
-        self._interval = _interval(place)
+        self._interval = _interval(place, by_helix=place.helix is not None)
         count = min(_AT_ONCE, max(1, len(self._channels)))
         self.threads = [LookoutThread(self, number) for number in range(1, count + 1)]
 
@@ -95,7 +95,7 @@ class Lookout:
         next_look = after_look(
             looked.error,
             channel.failures,
-            interval=self._interval,
+            interval=_interval(self.place, by_helix=False) if looked.spared else self._interval,
             backoff=self.place.policy.download,
             now=datetime.now(UTC),
             jitter=self.place.chance.random(),
@@ -121,8 +121,8 @@ class LookoutThread(threading.Thread):
             self.failure = error
 
 
-def _interval(place: Workplace) -> timedelta:
+def _interval(place: Workplace, *, by_helix: bool) -> timedelta:
     as_set = place.settings.vod_process_interval
-    if place.helix is not None or place.settings.origin("VOD_PROCESS_INTERVAL") != "default":
+    if by_helix or place.settings.origin("VOD_PROCESS_INTERVAL") != "default":
         return as_set
     return max(as_set, _YTDLP_LISTING_PAUSE)

@@ -8,7 +8,14 @@ from datetime import datetime
 from typing import cast
 
 from vodtender import log, metrics
-from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, Transient, VodtenderError
+from vodtender.errors import (
+    AuthExpired,
+    DatabaseUnavailable,
+    LeaseLost,
+    Stopped,
+    Transient,
+    VodtenderError,
+)
 from vodtender.model import discovery
 from vodtender.model.discovery import Kind, ListedVod, LiveStream
 from vodtender.model.step import problem_text
@@ -106,10 +113,12 @@ class _Look:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What came of a look: how many VODs were new, and what went wrong."""
+    """What came of a look: how many VODs were new, and what went wrong. With `spared` it was
+    done all the same, without Helix."""
 
     new: int = 0
     error: VodtenderError | None = None
+    spared: bool = False
 
 
 def discover(place: Workplace, channel: str) -> Looked:
@@ -128,39 +137,58 @@ def discover(place: Workplace, channel: str) -> Looked:
     if claim is None:
         return Looked()
     look = _Look(place, channel, claim, whole)
-    user_id, error = _looked(look, known.user_id)
+    user_id, error, spared = _looked(look, known.user_id)
     metrics.discovered.inc(look.new)
     if isinstance(error, LeaseLost):
         return Looked(look.new)
     if isinstance(error, DatabaseUnavailable):
         raise error
     with place.database.transaction() as connection:
-        if error is None:
+        if error is None or spared:
             catalog.listed(connection, channel, user_id=user_id, whole=whole)
-        else:
-            catalog.could_not_list(connection, channel, problem_text(error))
+        if error is not None:
+            catalog.note_problem(connection, channel, problem_text(error))
         leases.release(connection, _lease(channel), place.worker_id, claim)
     if error is not None:
-        _log.warning("cannot look", channel=channel, why=error.message, hint=error.hint or None)
-    elif look.new:
+        said = "looked without Helix" if spared else "cannot look"
+        _log.warning(said, channel=channel, why=error.message, hint=error.hint or None)
+    if look.new:
         _log.info("new VODs", channel=channel, new=look.new, seen=look.seen)
-    return Looked(look.new, error)
+    return Looked(look.new, error, spared)
 
 
-def _looked(look: _Look, user_id: str | None) -> tuple[str | None, VodtenderError | None]:
-    """The channel's user id, if it was learnt, and what went wrong."""
+def _looked(look: _Look, user_id: str | None) -> tuple[str | None, VodtenderError | None, bool]:
+    """The channel's user id, if it was learnt; what went wrong; and whether the look was done
+    all the same."""
     try:
-        if look.place.helix is not None:
-            return _through_helix(look, user_id), None
-        _through_ytdlp(look)
+        if look.place.helix is None:
+            _through_ytdlp(look)
+            return None, None, False
+        try:
+            return _through_helix(look, user_id), None, False
+        except AuthExpired as refused:
+            return None, refused, _done_without_helix(look)
     except (Stopped, LeaseLost) as error:
-        return None, LeaseLost(error.message)
+        return None, LeaseLost(error.message), False
     except VodtenderError as error:
-        return None, error
+        return None, error, False
     except Exception as error:
         _log.error("internal error", channel=look.channel, exc=error)
-        return None, Transient(f"internal error: {type(error).__name__}: {error}", code="internal")
-    return None, None
+        said = f"internal error: {type(error).__name__}: {error}"
+        return None, Transient(said, code="internal"), False
+
+
+def _done_without_helix(look: _Look) -> bool:
+    """Helix refuses our application. A person has to mend that, and VODs vanish meanwhile: what
+    can be listed without an account is."""
+    try:
+        _through_ytdlp(look)
+    except (Stopped, LeaseLost, DatabaseUnavailable):
+        raise
+    except VodtenderError as error:
+        _log.debug("nor without Helix", channel=look.channel, why=error.message)
+        return False
+    return True
 
 
 def _through_helix(look: _Look, user_id: str | None) -> str:

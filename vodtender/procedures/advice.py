@@ -101,7 +101,7 @@ def _breakers(status: Document) -> _Found:
             why = f"{one['channel']} is halted by its circuit breaker; {tries}once it is reset"
             yield why, f"vodtender breaker reset --channel {quote(one['channel'])}"
         if one["watched"] and one["problem"]:
-            yield f"{one['channel']} cannot be listed: {one['problem']}", "vodtender config show"
+            yield f"listing {one['channel']}: {one['problem']}", "vodtender config show"
 
 
 def _vanishing(status: Document) -> _Found:

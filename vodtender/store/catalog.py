@@ -52,8 +52,8 @@ def listed(connection: Connection, channel: str, *, user_id: str | None, whole: 
     )
 
 
-def could_not_list(connection: Connection, channel: str, problem: str) -> None:
-    """Notes why."""
+def note_problem(connection: Connection, channel: str, problem: str) -> None:
+    """Why it could not be listed, or not as it should be."""
     connection.execute("UPDATE channels SET problem = %s WHERE channel = %s", (problem, channel))
 
 
