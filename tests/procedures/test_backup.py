@@ -441,3 +441,14 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     assert caught.value.code == "backup_disk_full"
     assert names(folder) == []
     assert not list(folder.glob(".tmp-*"))
+
+
+def test_a_dump_that_another_is_taking_meanwhile_is_told(
+    database: Database, here: Settings
+) -> None:
+    with psycopg.connect(database.dsn, application_name="pg_dump") as other:
+        other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        other.execute("SELECT pg_export_snapshot()")
+        found = made(database, here)
+    assert [one.is_dump for one in found.dumps] == [True]
+    assert not found.held_back_long

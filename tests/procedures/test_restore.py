@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import signal
 import subprocess
@@ -482,6 +483,47 @@ def test_a_database_that_cannot_be_dumped_is_kept_as_it_is(place: Place) -> None
     assert done.aside is not None
     assert place.vods(done.aside) == [1, 2, 3, 4]
     assert place.vods() == [1, 2, 3]
+
+
+def damage(place: Place, table: str) -> None:
+    """Overwrites the first page of a table on the disk."""
+    with psycopg.connect(place.admin_dsn, dbname=place.name, autocommit=True) as admin:
+        admin.execute("CHECKPOINT")
+        row = admin.execute(
+            "SELECT current_setting('data_directory') || '/' || pg_relation_filepath(%s)", (table,)
+        ).fetchone()
+        assert row is not None
+        with Path(row[0]).open("r+b") as file:
+            file.write(b"\xff" * 512)
+        admin.execute("CREATE EXTENSION pg_buffercache")
+        admin.execute("SELECT pg_buffercache_evict_relation(%s::regclass)", (table,))
+        admin.execute("DROP EXTENSION pg_buffercache")
+
+
+def test_of_a_damaged_database_what_can_be_read_is_taken_table_by_table(place: Place) -> None:
+    place.back_up()
+    place.add(4)
+    place.do("INSERT INTO kv (channel, key, value) VALUES ('c', 'mine', 'x')")
+    damage(place, "vod_history")
+    with pytest.raises(VodtenderError, match=r"A table cannot be read: .*vod_history|invalid page"):
+        place.back_up()
+    done = place.restore(replace=True)
+    assert done.safety is None
+    assert done.rescued is not None
+    assert set(done.rescued.lost) == {"vod_history"}
+    assert {"vods", "kv", "schema"} <= set(done.rescued.saved)
+    assert any("not to be had: vod_history (" in text for text in place.notes)
+    where = done.rescued.directory
+    assert json.loads((where / "rescue.json").read_text())["lost"].keys() == {"vod_history"}
+    assert not (where / "vod_history.dump.zst").exists()
+    unpacked = b"".join(zstd.blocks(where / "vods.dump.zst", lambda _: None))
+    (where / "vods.dump").write_bytes(unpacked)
+    arguments = ["--data-only", "--file=-", str(where / "vods.dump")]
+    rows = pg_tools.run(pg_tools.embedded(), "pg_restore", arguments)
+    assert "\n4\t" in rows or "\t4\t" in rows
+    assert place.vods() == [1, 2, 3]
+    assert done.aside is not None
+    assert place.vods(done.aside) == [1, 2, 3, 4]
 
 
 def test_killed_at_any_moment_one_of_the_two_is_there_whole(place: Place) -> None:

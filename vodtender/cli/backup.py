@@ -46,6 +46,7 @@ def backup(ctx: typer.Context, as_json: AsJson = False) -> None:
         write_json(_made(made))
     else:
         _write_made(made)
+    _warn_of_vacuum(made)
     if made.not_removed:
         raise PartlyDone(
             "\n".join(["The backup is good. Old ones were not removed:", *made.not_removed]),
@@ -65,6 +66,8 @@ def _made(made: Made) -> dict[str, Any]:
         "s3_url": made.s3_url,
         "removed": made.removed,
         "not_removed": made.not_removed,
+        "held_back_vacuum_long": made.held_back_long,
+        "other_dumps": made.dumps,
     }
 
 
@@ -75,6 +78,16 @@ def _write_made(made: Made) -> None:
     write_line(f"copy: {made.s3_url or 'none, BACKUP_S3_URL is not set'}")
     for one in made.removed:
         write_line(f"{_FATES[one.fate]}: {one.name} ({one.place}), {one.why}")
+
+
+def _warn_of_vacuum(made: Made) -> None:
+    """A dump keeps every row that was there when it began; dumps that pile up do so for long."""
+    from vodtender.cli.db_output import write_holders
+
+    write_holders(made.dumps)
+    if made.held_back_long:
+        took = duration(made.manifest.seconds)
+        note(f"warning: for {took} this dump held back vacuum; now: vodtender vacuum")
 
 
 _FATES = {"goes": "removed", "archived": "archived", "stays": "stays"}

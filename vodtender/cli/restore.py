@@ -155,6 +155,9 @@ def _document(done: Restored) -> dict[str, Any]:
         "safety_backup": done.safety,
         "safety_problem": done.no_safety or None,
         **loss_document(done.loss),
+        "rescue": None if done.rescued is None else done.rescued.directory,
+        "rescued": [] if done.rescued is None else sorted(done.rescued.saved),
+        "not_rescued": [] if done.rescued is None else sorted(done.rescued.lost),
         "missing_roles": done.rights.missing,
         "rights_refused": done.rights.failed,
         "took_seconds": done.seconds,
@@ -179,6 +182,12 @@ def _write(done: Restored) -> None:
     _warn_of_rights(done)
     if done.safety is not None:
         write_line(f"Before that it was dumped: vodtender restore {done.safety} --replace")
+    if done.rescued is not None:
+        where = done.rescued.directory
+        write_line(f"What could be read of it is in {where}, a file for each table:")
+        write_line(f"    zstd -dc {where}/TABLE.dump.zst | pg_restore --data-only -f -")
+        for name in done.rescued.lost:
+            write_line(f"    not to be had: {name}")
     if done.aside is not None:
         write_line(f"What was there is kept as the database {done.aside}. When it is not needed:")
         write_line(f'    DROP DATABASE "{done.aside}"')

@@ -12,7 +12,7 @@ import hashlib
 import os
 import subprocess
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -49,18 +49,22 @@ class DamagedBackupError(VodtenderError):
 def dump(
     tools: Tools,
     dsn: str,
-    snapshot: str,
+    snapshot: str | None,
     target: BinaryIO,
     *,
     progress: Progress,
     should_stop: Callable[[], bool],
+    only: Sequence[str] = (),
 ) -> Dumped:
-    """Writes what the exported snapshot shows; on the disk when this returns.
+    """Writes what the exported snapshot (None: now) shows, or the part of it that pg_dump's
+    options in `only` choose; on the disk when this returns.
 
     Raises ToolFailedError, Stopped, OSError (ENOSPC before the disk is quite full).
     """
-    arguments = ["--format=custom", "--compress=0", "--no-password", f"--snapshot={snapshot}"]
+    arguments = ["--format=custom", "--compress=0", "--no-password", *only]
     arguments.append(f"--lock-wait-timeout={_LOCK_WAIT_SECONDS}s")
+    if snapshot is not None:
+        arguments.append(f"--snapshot={snapshot}")
     written = _Written(target)
     packer = zstd.compressor()
     raw_bytes = 0

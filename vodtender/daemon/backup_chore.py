@@ -91,6 +91,13 @@ class BackupChore:
             copy=made.s3_url,
             removed=len(made.removed),
         )
+        if made.held_back_long:
+            took = round(made.manifest.seconds)
+            _log.warning(
+                "the dump held back vacuum for long", seconds=took, hint="vodtender vacuum"
+            )
+        for other in made.dumps:
+            _log.warning("another dump holds back vacuum, too", pid=other.pid, whence=other.client)
         for failure in made.not_removed:
             _log.warning("an old backup was not removed", why=failure)
 

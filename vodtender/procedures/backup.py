@@ -23,20 +23,29 @@ from vodtender.procedures.backup_dump import take_dump
 from vodtender.procedures.backup_list import Shelves, named, shelves
 from vodtender.procedures.backup_prune import Fallen, remove_old
 from vodtender.procedures.progress import Stop, Tell, never, silent
-from vodtender.store import backups
+from vodtender.store import backups, sessions
 from vodtender.store.database import Database
+from vodtender.store.sessions import Holder
+
+_LONG_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
     """A good backup. `s3_url` is None where no copy is wanted; `not_removed` says what of the
-    old ones could not be removed."""
+    old ones could not be removed; `dumps` are those that others were taking when it began."""
 
     manifest: Manifest
     path: Path
     s3_url: str | None
     removed: list[Fallen]
     not_removed: list[str]
+    dumps: list[Holder]
+
+    @property
+    def held_back_long(self) -> bool:
+        """Whether vacuum could remove nothing for so long that tables may have grown by it."""
+        return self.manifest.seconds > _LONG_SECONDS
 
 
 def back_up(
@@ -98,6 +107,7 @@ class _Making:
     _manifest: Manifest | None = None
     _s3_url: str | None = None
     _is_recorded: bool = False
+    _dumps: list[Holder] = field(default_factory=list)
 
     def left(self, found: Shelves) -> Manifest | None:
         """The backup of the last try, if it lies here and only its copy is missing."""
@@ -110,6 +120,8 @@ class _Making:
 
     def make(self, found: Shelves, there: Manifest | None) -> None:
         """A good backup wherever it is wanted, and a record of it."""
+        with self.database.transaction() as connection:
+            self._dumps = [one for one in sessions.holders(connection) if one.is_dump]
         self._manifest = there or take_dump(
             self.database,
             self.settings,
@@ -126,7 +138,7 @@ class _Making:
     def made(self, found: Shelves, removed: list[Fallen], not_removed: list[str]) -> Made:
         assert self._manifest is not None
         path = found.local.path(self._manifest.name)
-        return Made(self._manifest, path, self._s3_url, removed, not_removed)
+        return Made(self._manifest, path, self._s3_url, removed, not_removed, self._dumps)
 
     def record_failure(self, error: BaseException) -> None:
         """Unless the backup is good and recorded. The database may be what has failed."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from vodtender import __version__
+from vodtender.clients.pg_tools import ToolFailedError
 from vodtender.config.settings import Settings
 from vodtender.errors import Refused
 from vodtender.model.backup import Manifest, name_of
@@ -91,10 +94,10 @@ class _Taking:
                     progress=lambda so_far: self.tell("dumping", so_far, max(total, so_far)),
                     should_stop=self.should_stop,
                 )
-            except BaseException:
+            except BaseException as error:
                 self.shelf.temporary(name).unlink(missing_ok=True)
                 connection.cancel()
-                raise
+                raise _cause(error, counting) from None
             rows = counting.result()
         return Manifest(
             name=name,
@@ -122,6 +125,23 @@ class _Taking:
             progress=lambda done: self.tell("reading back", done, manifest.size_bytes),
             should_stop=self.should_stop,
         )
+
+
+def _cause(error: BaseException, counting: Future[dict[str, int]]) -> BaseException:
+    """Of a dump that failed: where a table cannot be read, the counting has met that first, and
+    has taken the snapshot from the dump."""
+    met = counting.exception()
+    if not isinstance(error, ToolFailedError):
+        return error
+    if isinstance(met, psycopg.Error) and not isinstance(met, psycopg.errors.QueryCanceled):
+        error.message = f"A table cannot be read: {str(met).strip()}"
+        error.args = (error.message,)
+    error.hint = (
+        "look for damage: vodtender db check\n"
+        "take what can be had of it, and go back to the last good one: vodtender restore latest"
+        " --replace"
+    )
+    return error
 
 
 def _free_name(shelf: LocalShelf, taken_at: datetime) -> str:

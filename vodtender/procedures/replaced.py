@@ -16,6 +16,7 @@ from vodtender.store.database import Connection, Database, connect, translated
 from vodtender.store.restored import Vods
 
 _LOOK_SECONDS = 1.0
+_GOING_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,18 @@ def look(server: Server, settings: Settings) -> Present:
         except Exception as error:  # whatever damage makes of its catalog
             problem = f"{type(error).__name__}: {error}"
         # Who lives cannot be read there; who is connected can be seen from outside.
-        there = databases.sessions(server.admin, server.name)
+        there = _settled_sessions(server)
         return Present(server.name, True, None, problem, [f"vodtender on {one}" for one in there])
+
+
+def _settled_sessions(server: Server) -> list[str]:
+    """A session that has just been closed, our own for instance, is seen for a moment yet."""
+    deadline = time.monotonic() + _GOING_SECONDS
+    while there := databases.sessions(server.admin, server.name):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_GOING_SECONDS / 20)
+    return there
 
 
 def require_unchanged(server: Server, settings: Settings, before: Present) -> None:

@@ -27,6 +27,7 @@ from vodtender.procedures.replaced import (
     require_unchanged,
     without_daemons,
 )
+from vodtender.procedures.rescue import Rescued, rescue
 from vodtender.procedures.scratch import Server, filled, look_into, open_server
 from vodtender.store import databases
 from vodtender.store.database import Database, translated
@@ -47,6 +48,7 @@ class Restored:
     no_safety: str
     seconds: float | None
     rights: Rights = NO_RIGHTS
+    rescued: Rescued | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
             return Restored(source, server.name, rows, None, None, None, "", None)
         if not present.is_empty:
             asked.confirm(present, source)
-        safety, no_safety = _saved(present, server, settings, asked)
+        safety, no_safety, rescued = _saved(present, server, settings, asked)
         with filled(source, contents, server, asked.tell) as fresh:
             after = {"backup": source.where, "made_at": source.made_at}
             make_fit(fresh, after, actor=asked.actor, reason=asked.reason)
@@ -93,7 +95,9 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
             aside = _swapped(present, server)
     seconds = round(time.monotonic() - began, 3)
     return Restored(
-        *(source, server.name, fresh.rows, loss, aside, safety, no_safety, seconds, fresh.rights)
+        *(source, server.name, fresh.rows, loss, aside, safety, no_safety, seconds),
+        rights=fresh.rights,
+        rescued=rescued,
     )
 
 
@@ -131,10 +135,11 @@ def _fit_to_be_replaced(server: Server, settings: Settings, asked: Asked) -> Pre
 
 def _saved(
     present: Present, server: Server, settings: Settings, asked: Asked
-) -> tuple[str | None, str]:
-    """The name of a dump of the present database, or why there is none: then it is only kept."""
+) -> tuple[str | None, str, Rescued | None]:
+    """The name of a dump of the present database, or why there is none: then what can be had of
+    it is taken table by table. It is kept in any case."""
     if present.is_empty:
-        return None, ""
+        return None, "", None
     database = Database(lambda: server.dsn)
     try:
         made = safety_copy(database, settings, tell=asked.tell)
@@ -143,11 +148,28 @@ def _saved(
     except Exception as error:  # a damaged database fails in whatever way it likes
         problem = error.message if isinstance(error, VodtenderError) else str(error).strip()
         asked.note(f"the present database cannot be dumped: {problem}")
-        asked.note("it is kept as it is, under another name")
-        return None, problem
+        asked.note("what can be read of it is taken table by table")
+        return None, problem, _rescued(server, settings, asked)
     finally:
         database.close()
-    return made.name, ""
+    return made.name, "", None
+
+
+def _rescued(server: Server, settings: Settings, asked: Asked) -> Rescued | None:
+    found = None
+    try:
+        found = rescue(server, settings, asked.tell)
+    except Locked:
+        raise
+    except VodtenderError as error:
+        asked.note(error.message)
+    if found is None:
+        asked.note("nothing of it can be read; it is kept as it is, under another name")
+        return None
+    asked.note(f"{len(found.saved)} parts of it are in {found.directory}")
+    for name, why in found.lost.items():
+        asked.note(f"not to be had: {name} ({why.splitlines()[0]})")
+    return found
 
 
 # --- the change ---------------------------------------------------------------------------

@@ -97,21 +97,45 @@ def export_snapshot(connection: Connection) -> Snapshot:
     )
 
 
-def row_counts(connection: Connection) -> dict[str, int]:
-    """Exact, for each table that a dump holds; `schema.table` where it is not `public`."""
-    tables = connection.execute(
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that a dump holds."""
+
+    schema: str
+    relation: str
+
+    @property
+    def name(self) -> str:
+        """With its schema where that is not `public`."""
+        return self.relation if self.schema == "public" else f"{self.schema}.{self.relation}"
+
+    @property
+    def pattern(self) -> str:
+        """What pg_dump's --table takes."""
+        parts = (part.replace('"', '""') for part in (self.schema, self.relation))
+        return ".".join(f'"{part}"' for part in parts)
+
+
+def dumped_tables(connection: Connection) -> list[Table]:
+    """All that a dump holds."""
+    rows = connection.execute(
         "SELECT nspname, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
         " WHERE relkind = 'r' AND relpersistence <> 't' AND nspname !~ '^pg_'"
         " AND nspname <> 'information_schema' ORDER BY nspname, relname"
     ).fetchall()
+    return [Table(row["nspname"], row["relname"]) for row in rows]
+
+
+def row_counts(connection: Connection) -> dict[str, int]:
+    """Exact, for each table that a dump holds, by its name."""
     counts = {}
-    for table in tables:
-        schema, name = table["nspname"], table["relname"]
+    for table in dumped_tables(connection):
+        at = sql.Identifier(table.schema, table.relation)
         row = connection.execute(
-            sql.SQL("SELECT count(*) AS rows FROM ONLY {}").format(sql.Identifier(schema, name))
+            sql.SQL("SELECT count(*) AS rows FROM ONLY {}").format(at)
         ).fetchone()
         assert row is not None
-        counts[name if schema == "public" else f"{schema}.{name}"] = row["rows"]
+        counts[table.name] = row["rows"]
     return counts
 
 
