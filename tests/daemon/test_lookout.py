@@ -76,7 +76,7 @@ def test_a_channel_that_hangs_does_not_delay_the_others(
 
 
 def test_it_goes_on_when_the_database_is_back(
-    fetcher: Fetcher, database_away: AwayDatabase
+    fetcher: Fetcher, database_away: AwayDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = Gate(fetcher.place)
     with looking(fetcher, gate) as lookout:
@@ -85,6 +85,8 @@ def test_it_goes_on_when_the_database_is_back(
             vod = fetcher.world.add_vod("alice")
             wait_until(lambda: gate.database.away_since is not None)
         wait_until(lambda: vod.id in fetcher.stages(), 30)
+    assert "the database is away; waiting" in caplog.messages
+    assert not [one for one in caplog.records if not one.name.startswith("vodtender")]
 
 
 def test_a_mistake_of_ours_is_noted_with_the_channel_and_does_not_end_it(

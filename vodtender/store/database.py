@@ -6,6 +6,7 @@ prepared statements, no session locks, settings only with SET LOCAL.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -211,6 +212,8 @@ def first_line(error: psycopg.Error) -> str:
 def _pool(dsn: Callable[[], str], size: int, idle: int) -> ConnectionPool[Connection]:
     from psycopg_pool import ConnectionPool
 
+    # It would warn of each of its connections and each try; who waits for one says it once.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     return ConnectionPool(
         conninfo=lambda: _completed(dsn()),
         connection_class=psycopg.Connection[DictRow],
