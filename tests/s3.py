@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -65,7 +66,7 @@ class S3:
         }
 
     def settings(self, **more: Any) -> Settings:
-        return _settings(self.endpoint, **more)
+        return settings_for(self.endpoint, **more)
 
     def at(self, key: str = "") -> S3Location:
         return S3Location(self.bucket, key)
@@ -95,9 +96,9 @@ class S3:
         return data
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """One store per test worker; it ends with this process."""
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """The address of a store that ends with this process."""
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "tests.s3_server"],
         cwd=Path(__file__).parents[1],
@@ -113,6 +114,13 @@ def s3_endpoint() -> Iterator[str]:
         process.stdin.close()
 
 
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """One store per test worker."""
+    with s3_server() as endpoint:
+        yield endpoint
+
+
 @pytest.fixture
 def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     """A store with an empty bucket, and nothing of this machine's AWS tools."""
@@ -123,7 +131,7 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
-    store = open_store(_settings(s3_endpoint))
+    store = open_store(settings_for(s3_endpoint))
     found = S3(s3_endpoint, f"bucket-{os.getpid()}-{next(_numbers)}", store)
     found.faults()
     found.store.client.create_bucket(Bucket=found.bucket)
@@ -131,7 +139,8 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     found.faults()
 
 
-def _settings(endpoint: str, **more: Any) -> Settings:
+def settings_for(endpoint: str, **more: Any) -> Settings:
+    """Settings of somebody who uses that store."""
     known: dict[str, Any] = {
         "aws_access_key_id": KEY_ID,
         "aws_secret_access_key": SECRET,

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import signal
-import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -18,7 +14,6 @@ from tests.backups import shelve
 from tests.cli.commands import Type
 from tests.s3 import S3, Fault
 from tests.terminal import Terminal
-from vodtender.model.backup import Manifest
 from vodtender.pipeline.backup_shelf import LocalShelf
 
 DAY = timedelta(days=1)
@@ -120,45 +115,6 @@ def environ(dsn: str, folder: Path) -> dict[str, str]:
 
 COMMAND = (sys.executable, "-m", "vodtender", "backup")
 ROOT = Path(__file__).parents[2]
-
-
-def test_killed_at_any_moment_nothing_counts_that_is_none_and_the_next_one_works(
-    database_dsn: str, tmp_path: Path
-) -> None:
-    folder, chance = tmp_path / "backups", Random(5)
-    shelve(folder, 3 * DAY)
-    for _ in range(6):
-        process = subprocess.Popen(
-            COMMAND,
-            env=environ(database_dsn, folder),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            process.wait(chance.uniform(0.4, 2.5))
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        for entry in LocalShelf(folder).entries():
-            assert entry.problem is None
-            assert entry.manifest is not None
-            data = (folder / entry.name).read_bytes()
-            assert hashlib.sha256(data).hexdigest() == entry.manifest.sha256
-    done = subprocess.run(
-        [*COMMAND, "--json"],
-        env=environ(database_dsn, folder),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert not list(folder.rglob(".tmp-*"))
-    name = json.loads(done.stdout)["name"]
-    manifest = folder / "manifests" / f"{name}.json"
-    assert Manifest.from_json(manifest.read_bytes()).rows["vods"] == 0
 
 
 def test_on_a_terminal_there_is_a_bar(database_dsn: str, tmp_path: Path) -> None:

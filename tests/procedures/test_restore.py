@@ -5,12 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from random import Random
 
 import psycopg
 import pytest
@@ -526,58 +521,7 @@ def test_of_a_damaged_database_what_can_be_read_is_taken_table_by_table(place: P
     assert place.vods(done.aside) == [1, 2, 3, 4]
 
 
-def test_killed_at_any_moment_one_of_the_two_is_there_whole(place: Place) -> None:
-    made = place.back_up()
-    place.add(4)
-    random, seen = Random(7), set()
-    longest = 0.0
-    for number in range(7):
-        began = time.monotonic()
-        with subprocess.Popen(
-            [sys.executable, "-m", "vodtender", "restore", made.name, "--replace", "--yes"],
-            env=place.environ,
-            cwd=place.directory,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-        ) as process:
-            if number == 0:
-                process.wait(60)
-                longest = time.monotonic() - began
-            else:
-                with _ended_within(process, random.uniform(0.3, 1.0) * longest):
-                    process.send_signal(signal.SIGKILL)
-        whole = place.vods()
-        assert whole in ([1, 2, 3], [1, 2, 3, 4])
-        seen.add(len(whole))
-        if whole == [1, 2, 3]:
-            place.add(4)
-    place.restore(made.name, replace=True)
-    assert place.vods() == [1, 2, 3]
-    assert not [name for name in place.databases() if "scratch" in name]
-    kept = [name for name in place.databases() if name != place.name]
-    assert all(place.vods(name) == [1, 2, 3, 4] for name in kept)
-    assert 3 in seen
-
-
 # --- small things -----------------------------------------------------------------------------
-
-
-class _ended_within:  # noqa: N801 - reads as a sentence
-    """Enters the block when a process has not ended in that time; skips nothing: a signal to
-    one that has ended does nothing."""
-
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
-        self._process, self._seconds = process, seconds
-
-    def __enter__(self) -> None:
-        try:
-            self._process.wait(self._seconds)
-        except subprocess.TimeoutExpired:
-            return
-
-    def __exit__(self, *_: object) -> None:
-        self._process.wait(60)
 
 
 def _keys(s3: S3) -> dict[str, object]:

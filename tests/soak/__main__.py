@@ -16,6 +16,8 @@ from pathlib import Path
 from tests.soak.campaign import Plan, run
 from tests.soak.chat import ChatPlan
 from tests.soak.chat import run as run_chat
+from tests.soak.data import DataPlan
+from tests.soak.data import run as run_data
 
 PLANS = (
     Plan("one daemon", 300),
@@ -27,10 +29,10 @@ PLANS = (
 
 def main() -> int:
     plans = {plan.name.replace(" ", "-"): plan for plan in PLANS}
-    names = [*plans, "chat"]
+    names = [*plans, "chat", "data"]
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(names))
-    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--kills", type=int, help="300; of data 50 backups and 50 restores")
     parser.add_argument("--vods", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -42,8 +44,12 @@ def main() -> int:
         directory = Path(tempfile.mkdtemp(prefix="soak-"))
         if name == "chat":
             line, complaints, clean = _chat(directory)
+        elif name == "data":
+            data = run_data(DataPlan(options.kills or 50, seed=options.seed), directory)
+            line, complaints, clean = data.line(), tuple(data.complaints), data.clean
         else:
-            plan = replace(plans[name], kills=options.kills, vods=options.vods, seed=options.seed)
+            kills = options.kills or plans[name].kills
+            plan = replace(plans[name], kills=kills, vods=options.vods, seed=options.seed)
             figures = run(plan, directory)
             line, complaints = figures.line(), figures.verdict.complaints
             clean = figures.clean

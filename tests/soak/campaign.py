@@ -236,7 +236,7 @@ class Campaign:
 
     def with_survivors(self, verdict: Verdict) -> Verdict:
         """Adds processes that outlived their daemons."""
-        left = _working_in(self.data)
+        left = working_in(self.data)
         if not left:
             return verdict
         complaint = f"{len(left)} processes are left: {[p.pid for p in left]}"
@@ -306,7 +306,7 @@ def _until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
-def _working_in(data: Path) -> list[psutil.Process]:
+def working_in(data: Path) -> list[psutil.Process]:
     """Living processes that were started for this DATA_DIR."""
     found = []
     for process in psutil.process_iter():

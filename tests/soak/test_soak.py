@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.soak import data
 from tests.soak.campaign import Plan, run
 
 
@@ -13,3 +14,9 @@ def test_two_daemons_and_their_database_are_killed_over_a_bad_network(tmp_path: 
     assert figures.clean, "\n".join([figures.line(), *figures.verdict.complaints])
     assert figures.database_kills
     assert figures.cuts
+
+
+def test_backups_and_restores_are_killed_at_random(tmp_path: Path) -> None:
+    figures = data.run(data.DataPlan(kills=2, messages=1_000, seed=2), tmp_path)
+    assert figures.clean, "\n".join([figures.line(), *figures.complaints])
+    assert figures.backup_kills + figures.restore_kills >= 2

@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import subprocess
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from vodtender.clients import pg_tools, zstd
+from vodtender.clients import pg_tools, temporary, zstd
 from vodtender.clients.dump import DamagedBackupError, widen
 from vodtender.clients.pg_tools import Tools
 from vodtender.clients.plain_dump import PlainDump, damaged, foreign
@@ -207,8 +206,8 @@ def _feed(started: pg_tools.Running, data: Iterator[bytes]) -> None:
 def _beginning(path: Path) -> Iterator[Path]:
     """A file with the list that a custom dump begins with, without its rows: for pg_restore to
     go back and forth in, as it must to do several things at a time."""
-    with tempfile.TemporaryDirectory(prefix="vodtender-restore-") as directory:
-        beginning = Path(directory) / "beginning"
+    with temporary.directory() as directory:
+        beginning = directory / "beginning"
         with beginning.open("wb") as file:
             for block in _blocks(path):
                 file.write(block)

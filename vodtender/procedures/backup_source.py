@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vodtender.clients import temporary
 from vodtender.clients.dump import DamagedBackupError
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound, UsageError, VodtenderError
@@ -143,8 +144,8 @@ def _chosen(here: list[Entry], there: list[Entry], wanted: str) -> tuple[Entry, 
 
 @contextmanager
 def _downloaded(store: Store, at: S3Location, entry: Entry, tell: Tell) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vodtender-restore-") as directory:
-        path = Path(directory) / entry.name
+    with temporary.directory() as directory:
+        path = directory / entry.name
         with room_for_a_copy(at):
             store.download(
                 at, path, progress=lambda done: tell("downloading", done, entry.size_bytes)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vodtender.clients import temporary
 from vodtender.config.settings import Settings
 from vodtender.model.backup import Manifest
 from vodtender.pipeline.backup_shelf import Entry, translated
@@ -79,10 +80,8 @@ def _at_hand(
     entry = named(found.s3.entries(), name) if found.s3 is not None else None
     if entry is None or found.s3 is None:
         raise no_such(name)
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="vodtender-verify-") as directory:
-        path = Path(directory) / entry.name
+    with temporary.directory() as directory:
+        path = directory / entry.name
         at = found.s3.prefix / entry.name
         with room_for_a_copy(at):
             found.s3.store.download(
