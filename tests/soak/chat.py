@@ -77,7 +77,8 @@ def run(plan: ChatPlan, directory: Path) -> ChatFigures:
     chat.catalog.add_channel(_CHANNEL)
     chat.start()
     try:
-        with acquire(directory / "postgres", durable=False) as server:
+        # Durable: what a server that does not wait for its disk has taken may go with it.
+        with acquire(directory / "postgres") as server:
             migrate(server.dsn)
             database = Database(lambda: server.dsn)
             try:
@@ -119,7 +120,7 @@ class _Campaign:
                     before = self._number
                     recorder.kill()
                     recorder.wait()
-                    self.chat.wait_joined(_CHANNEL, 0, timeout_seconds=30)
+                    self._wait_unheard()
                     self.kills.append((before, self._number))
                     recorder = self._start()
                 self._listen()
@@ -143,6 +144,13 @@ class _Campaign:
     def _listen(self) -> None:
         self.chat.wait_joined(_CHANNEL, timeout_seconds=120)
         time.sleep(self.plan.life_seconds)
+
+    def _wait_unheard(self) -> None:
+        """Until the server has said something that it knows nobody heard."""
+        deadline = time.monotonic() + 30
+        while self.chat.floods[-1].heard[-1:] != [0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     @contextmanager
     def _talk(self) -> Iterator[None]:
