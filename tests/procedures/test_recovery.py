@@ -23,14 +23,25 @@ from tests.rows import add_worker
 from vodtender.cli.main import run
 from vodtender.clients.postgres_server import acquire
 from vodtender.config.settings import Settings
+from vodtender.daemon.backup_chore import BackupChore
 from vodtender.errors import Locked, Refused, VodtenderError
+from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.backup_shelf import LocalShelf
 from vodtender.pipeline.base_shelf import BaseShelf
-from vodtender.procedures.base_backup import BaseMade, archived_until_now, make_base
+from vodtender.pipeline.directory import open_directory
+from vodtender.pipeline.room import DownloadRoom
+from vodtender.pipeline.workplace import Workplace
+from vodtender.procedures.base_backup import (
+    BaseMade,
+    archived_until_now,
+    follow_setting,
+    make_base,
+)
 from vodtender.procedures.opening import open_database
 from vodtender.procedures.recovery import AskedFor, Recovered, recover
 from vodtender.procedures.replaced import Present
 from vodtender.procedures.status import document
+from vodtender.store import archiving
 from vodtender.store.database import connect
 
 _ROOT = Path(__file__).parents[2]
@@ -325,6 +336,41 @@ def test_a_damaged_base_backup_changes_nothing(cluster: Cluster) -> None:
     assert victim.name in caught.value.message
     victim.write_bytes(data)
     assert (cluster.vods(), cluster.kept()) == ([1], set())
+
+
+def test_the_daemon_makes_one_when_the_last_is_old_and_follows_the_setting(
+    cluster: Cluster,
+) -> None:
+    settings = cluster.settings(backup_base_interval=timedelta(microseconds=1))
+    with open_database(settings, pooled=True) as database:
+        add_worker(database, "w")
+        directory = open_directory(settings.data_dir)
+        place = Workplace(
+            settings=settings,
+            database=database,
+            directory=directory,
+            worker_id="w",
+            accounts=Accounts(settings, database),
+            room=DownloadRoom(directory, 0),
+        )
+        known = len(cluster.shelf.entries())
+        chore = BackupChore(place, "0 2 * * *")
+        chore._since = datetime.now(UTC) - timedelta(days=2)
+        chore.back_up_when_due()
+        assert LocalShelf(settings.backup_directory).entries()[0].problem is None
+        assert len(cluster.shelf.entries()) == min(known + 1, settings.backup_base_keep)
+        with database.transaction() as connection:
+            connection.execute("DELETE FROM workers")
+    for wanted in (False, True):
+        cluster.notes.clear()
+        for _ in range(2):
+            follow_setting(cluster.settings(backup_wal=wanted), cluster.notes.append)
+        assert len(cluster.notes) == 1
+        with (
+            acquire(cluster.postgres) as server,
+            connect(server.admin_dsn, autocommit=True) as admin,
+        ):
+            assert archiving.is_on(admin) is wanted
 
 
 # --- the commands -------------------------------------------------------------------------

@@ -19,8 +19,11 @@ class Archiving:
 
 
 def is_on(connection: Connection) -> bool:
-    """Whether the server archives its log."""
-    row = connection.execute("SELECT current_setting('archive_mode') <> 'off' AS yes").fetchone()
+    """Whether the server archives its log as we have told it; not by an operator's own command."""
+    row = connection.execute(
+        "SELECT current_setting('archive_mode') <> 'off'"
+        " AND coalesce(current_setting('basic_archive.archive_directory', true), '') <> '' AS yes"
+    ).fetchone()
     return row is not None and bool(row["yes"])
 
 
