@@ -37,6 +37,8 @@ _ROOT = Path(__file__).parents[2]
 _BUCKET = S3Location("backups", "db/")
 _OLD = 5
 _MIN_KEEP = 3
+_SHORTER = 0.9
+"""The machine has become faster than when it was timed."""
 _FILL = """
     INSERT INTO vods (twitch_vod_id, channel, title)
     SELECT n::text, 'c', 'Stream ' || n FROM generate_series(1, 500) AS n;
@@ -132,8 +134,10 @@ class _Campaign:
 
     def kill_backups(self) -> None:
         longest = self._undisturbed("backup")
-        for _ in range(self.plan.kills):
-            self.figures.backup_kills += self._killed(longest, "backup")
+        while self.figures.backup_kills < self.plan.kills:
+            killed = self._killed(longest, "backup")
+            self.figures.backup_kills += killed
+            longest *= 1 if killed else _SHORTER
             self._judge_backups()
         self._undisturbed("backup")
         self._judge_backups()
@@ -192,12 +196,13 @@ class _Campaign:
         self._change()
         changed = self._contents()
         longest = self._undisturbed(*arguments)
-        for number in range(self.plan.kills):
+        while self.figures.restore_kills < self.plan.kills:
             if self._contents() == backup:
                 self._change()
-            wanted = f"{_BUCKET}{name}" if number % 2 else name
+            wanted = f"{_BUCKET}{name}" if self.chance.random() < 0.5 else name
             killed = self._killed(longest, "restore", wanted, "--replace", "--yes")
             self.figures.restore_kills += killed
+            longest *= 1 if killed else _SHORTER
             self._judge_database(backup, changed)
             self._forget_aside()
         self._undisturbed(*arguments)
