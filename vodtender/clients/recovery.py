@@ -22,7 +22,6 @@ from vodtender.clients import pg_tools, wal_archive
 from vodtender.clients.postgres import (
     binaries,
     cluster,
-    failures,
     locks,
     place,
     privileges,
@@ -35,6 +34,8 @@ from vodtender.errors import Locked, VodtenderError
 _PORT = PORT + 1  # beside the socket of the server that it may take the place of
 _STOP_SECONDS = 120
 _PROBE_SECONDS = 2.0
+_TAIL_BYTES = 256 << 10
+_TAIL_LINES = 8
 _ENDED_EARLY = "recovery ended before configured recovery target was reached"
 _LAST = re.compile(r"last completed transaction was at log time (\S+ \S+)")
 
@@ -71,7 +72,6 @@ class Recovery:
         self._where = where
         self._sockets = started.sockets
         self._process = started.process
-        self._log_start = started.log_start
 
     def dsn(self, *, admin: bool = False) -> str:
         """The connection string of role and database `vod`, or of the superuser."""
@@ -100,13 +100,19 @@ class Recovery:
             raise self._failure()
 
     def _failure(self) -> RecoveryFailedError:
-        said = failures.log_tail(self._where, self._log_start)
+        log = self._where.recovery_log
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            said = file.read().decode("utf-8", "replace")
         if _ENDED_EARLY in said:
             found = _LAST.findall(said)
             return EndedEarlyError(_ENDED_EARLY, _moment(found[-1]) if found else None)
+        # Looking for the next segment where there is none is how a recovery finds the end.
+        lines = [line for line in said.splitlines() if not line.startswith("cp: ")]
+        told = "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
         return RecoveryFailedError(
-            f"The database could not be recovered; nothing was changed. It said:\n{said}",
-            hint=f"See the end of '{self._where.log}'",
+            f"The database could not be recovered; nothing was changed. It said:\n{told}",
+            hint=f"See the end of '{log}'",
         )
 
 
@@ -114,7 +120,6 @@ class Recovery:
 class _Started:
     process: subprocess.Popen[bytes]
     sockets: Path
-    log_start: int
 
 
 @contextmanager
@@ -177,8 +182,7 @@ def _start(where: Place, lock: int, attempt: Path, goal: Goal) -> _Started:
     arguments = [str(bin_directory / "postgres"), "-D", str(attempt)]
     for setting in _settings(where, sockets, goal):
         arguments += ["-c", setting]
-    log_start = failures.log_size(where)
-    with where.log.open("ab") as log:
+    with open(where.recovery_log, "wb", opener=_private) as log:
         process = binaries.start(
             arguments,
             identity=identity,
@@ -187,7 +191,7 @@ def _start(where: Place, lock: int, attempt: Path, goal: Goal) -> _Started:
             inherited=lock,
             leashed=True,
         )
-    return _Started(process, sockets, log_start)
+    return _Started(process, sockets)
 
 
 def _settings(where: Place, sockets: Path, goal: Goal) -> list[str]:
@@ -212,6 +216,10 @@ def _settings(where: Place, sockets: Path, goal: Goal) -> list[str]:
         "archive_library=",
         "archive_command=",
     ]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _socket(directory: Path) -> Path:

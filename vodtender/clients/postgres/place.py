@@ -12,6 +12,7 @@ Under one directory (`DATA_DIR/postgres`):
     wal           a link to where the write-ahead log is archived, that of each cluster in a
                   directory of its own; where there is no link, it is not archived
     recovery.lock exclusive: held while the cluster is brought to a moment beside data/
+    recovery.log  what the last one said
     data.at-*     such a cluster; worthless to all but who holds that lock
     data.swap-*   one that is whole and about to become data/
     data.before-* what was data/ until another took its place
@@ -89,6 +90,10 @@ class Place:
     @property
     def recovery_lock(self) -> Path:
         return self.directory / "recovery.lock"
+
+    @property
+    def recovery_log(self) -> Path:
+        return self.directory / "recovery.log"
 
     @property
     def exists(self) -> bool:
