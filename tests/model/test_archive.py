@@ -17,6 +17,7 @@ from vodtender.model.archive import (
     judge,
     object_name,
     tiers_of,
+    vod_id_of,
     wait_for,
 )
 from vodtender.model.vod import Stage, Vod
@@ -138,3 +139,9 @@ def test_a_name_that_is_taken_gets_the_checksum() -> None:
     assert object_name("a_1.mp4", "abcdef0123456789", taken=False) == "a_1.mp4"
     assert object_name("a_1.mp4", "abcdef0123456789", taken=True) == "a_1_abcdef012345.mp4"
     assert object_name("a", "abcdef0123456789", taken=True) == "a_abcdef012345"
+
+
+def test_names_tell_whose_file_it_is() -> None:
+    assert vod_id_of("a-title_1001.mp4") == "1001"
+    assert vod_id_of(".tmp-a-title_1001_abcdef012345.mp4") == "1001"
+    assert vod_id_of("holiday.mp4") is vod_id_of("1001.mp4") is vod_id_of("_1_.mp4") is None

@@ -114,11 +114,11 @@ def test_any_name_of_a_class_goes_to_the_store(in_s3: Cold, s3: S3) -> None:
     assert in_s3.path("1").exists()
 
 
-def test_the_second_time_there_is_nothing_to_do(cold: Cold) -> None:
-    cold.add("1")
-    cold.run()
-    assert cold.fates() == {}
-    assert len(cold.audit()) == 2
+def test_the_second_time_there_is_nothing_to_do(in_directory: Cold) -> None:
+    in_directory.add("1")
+    in_directory.run()
+    assert in_directory.fates() == {}
+    assert len(in_directory.audit()) == 2
 
 
 def test_a_plan_changes_nothing(cold: Cold) -> None:
@@ -135,36 +135,38 @@ def test_a_plan_changes_nothing(cold: Cold) -> None:
     )
 
 
-def test_a_limit_takes_the_oldest_streams_first(cold: Cold) -> None:
-    cold.add("1", date=NOW - 20 * DAY)
-    cold.add("2", date=NOW - 30 * DAY)
-    assert cold.fates(limit=1) == {"2": "moved"}
-    assert cold.fates(limit=1) == {"1": "moved"}
+def test_a_limit_takes_the_oldest_streams_first(in_directory: Cold) -> None:
+    in_directory.add("1", date=NOW - 20 * DAY)
+    in_directory.add("2", date=NOW - 30 * DAY)
+    assert in_directory.fates(limit=1) == {"2": "moved"}
+    assert in_directory.fates(limit=1) == {"1": "moved"}
 
 
-def test_waiting_ones_go_when_that_is_wanted_and_stay_ready_for_their_upload(cold: Cold) -> None:
-    cold.add("1", Stage.DOWNLOADED)
-    cold.add("2", Stage.UPLOADING)
-    assert cold.fates(include_waiting=True) == {"1": "moved", "2": "stays"}
-    vod = cold.vod("1")
+def test_waiting_ones_go_when_that_is_wanted_and_stay_ready_for_their_upload(
+    in_directory: Cold,
+) -> None:
+    in_directory.add("1", Stage.DOWNLOADED)
+    in_directory.add("2", Stage.UPLOADING)
+    assert in_directory.fates(include_waiting=True) == {"1": "moved", "2": "stays"}
+    vod = in_directory.vod("1")
     assert (vod.stage, vod.processed, vod.download_state) == (Stage.DOWNLOADED, True, "complete")
     assert vod.downloaded_path is None
 
 
 def test_an_operator_who_clears_an_error_does_not_have_an_archived_vod_fetched_from_twitch(
-    cold: Cold,
+    in_directory: Cold,
 ) -> None:
-    cold.add("1", Stage.FAILED)
-    cold.run(include_waiting=True)
-    with cold.database.transaction() as connection:
+    in_directory.add("1", Stage.FAILED)
+    in_directory.run(include_waiting=True)
+    with in_directory.database.transaction() as connection:
         connection.execute("UPDATE vods SET processing_error = 'x' WHERE twitch_vod_id = '1'")
         connection.execute("UPDATE vods SET processing_error = NULL WHERE twitch_vod_id = '1'")
-    assert cold.vod("1").stage is Stage.DOWNLOADED
-    with cold.database.transaction() as connection:
+    assert in_directory.vod("1").stage is Stage.DOWNLOADED
+    with in_directory.database.transaction() as connection:
         connection.execute("UPDATE archived_files SET problem = 'lost'")
         connection.execute("UPDATE vods SET processing_error = 'x' WHERE twitch_vod_id = '1'")
         connection.execute("UPDATE vods SET processing_error = NULL WHERE twitch_vod_id = '1'")
-    assert cold.vod("1").stage is Stage.QUEUED
+    assert in_directory.vod("1").stage is Stage.QUEUED
 
 
 def test_a_name_that_something_else_has_is_not_overwritten(cold: Cold, tmp_path: Path) -> None:
@@ -201,11 +203,11 @@ def test_what_is_there_already_is_not_sent_again(in_s3: Cold, s3: S3) -> None:
     assert "UploadPart" not in s3.seen()
 
 
-def test_what_was_fetched_back_stays_a_while(cold: Cold) -> None:
-    cold.add("1")
-    cold.run()
-    assert fetch(cold, "1").path == cold.path("1")
-    assert cold.fates() == {"1": "stays"}
+def test_what_was_fetched_back_stays_a_while(in_directory: Cold) -> None:
+    in_directory.add("1")
+    in_directory.run()
+    assert fetch(in_directory, "1").path == in_directory.path("1")
+    assert in_directory.fates() == {"1": "stays"}
 
 
 # --- together with others -----------------------------------------------------------------
@@ -271,12 +273,15 @@ def test_who_edits_the_vod_meanwhile_keeps_the_file_here(in_s3: Cold) -> None:
     assert in_s3.copy("1") is None
 
 
-def test_a_worker_that_has_it_in_hand_is_waited_for_another_day(cold: Cold) -> None:
-    path = cold.add("1", worker_id="w", lease_expires_at=NOW + DAY)
-    assert cold.fates() == {"1": "stays"}
+def test_a_worker_that_has_it_in_hand_is_waited_for_another_day(in_directory: Cold) -> None:
+    path = in_directory.add("1", worker_id="w", lease_expires_at=NOW + DAY)
+    assert in_directory.fates() == {"1": "stays"}
     assert path.exists()
     assert (
-        procedure.plan(cold.database, cold.settings, include_waiting=False, limit=None).going == []
+        procedure.plan(
+            in_directory.database, in_directory.settings, include_waiting=False, limit=None
+        ).going
+        == []
     )
 
 
@@ -366,6 +371,19 @@ def test_an_upload_that_was_cut_off_goes_on_where_it_was(
     assert archived_bytes(in_s3, "1") == in_s3.contents["1"]
 
 
+def test_what_was_begun_and_is_not_gone_on_with_is_swept_away(in_s3: Cold, s3: S3) -> None:
+    def begun() -> list[str]:
+        found = s3.store.client.list_multipart_uploads(Bucket=s3.bucket)
+        return sorted(one["Key"] for one in found.get("Uploads", []))
+
+    in_s3.add("1")
+    in_s3.add("2", Stage.UPLOADING)
+    for name in ("title_1.mp4", "title_1.mp4", "title_2.mp4", "title_3.mp4", "other"):
+        s3.store.client.create_multipart_upload(Bucket=s3.bucket, Key=f"vods/{name}")
+    assert in_s3.fates() == {"1": "moved", "2": "stays"}
+    assert begun() == ["vods/other", "vods/title_2.mp4"]
+
+
 def test_connections_that_are_cut_in_the_middle_of_parts(in_s3: Cold, s3: S3) -> None:
     where = urlsplit(s3.endpoint)
     relay = Relay(
@@ -387,16 +405,16 @@ def test_connections_that_are_cut_in_the_middle_of_parts(in_s3: Cold, s3: S3) ->
     assert archived_bytes(in_s3, "1") == in_s3.contents["1"]
 
 
-def test_what_concerns_one_file_does_not_keep_the_others(cold: Cold) -> None:
-    path = cold.add("1")
-    cold.add("2")
+def test_what_concerns_one_file_does_not_keep_the_others(in_directory: Cold) -> None:
+    path = in_directory.add("1")
+    in_directory.add("2")
     path.write_bytes(b"x" * 1000)
-    done = cold.run()
+    done = in_directory.run()
     assert {file.vod_id: file.fate for file in done.files} == {"1": "failed", "2": "moved"}
     assert done.failure is None
     assert "not what it was" in done.failed[0].why
     assert path.read_bytes() == b"x" * 1000
-    assert cold.copy("1") is None
+    assert in_directory.copy("1") is None
 
 
 def test_a_file_that_changes_while_it_is_archived_stays(cold: Cold) -> None:
@@ -411,12 +429,12 @@ def test_a_file_that_changes_while_it_is_archived_stays(cold: Cold) -> None:
     assert cold.vod("1").downloaded_path == str(path)
 
 
-def test_a_file_of_another_size_or_a_link_stays(cold: Cold, tmp_path: Path) -> None:
-    cold.add("1").write_bytes(b"longer" * 1000)
-    link = cold.add("2")
+def test_a_file_of_another_size_or_a_link_stays(in_directory: Cold, tmp_path: Path) -> None:
+    in_directory.add("1").write_bytes(b"longer" * 1000)
+    link = in_directory.add("2")
     link.rename(tmp_path / "elsewhere")
     link.symlink_to(tmp_path / "elsewhere")
-    assert cold.fates() == {"1": "stays", "2": "stays"}
+    assert in_directory.fates() == {"1": "stays", "2": "stays"}
 
 
 def test_after_no_access_no_other_file_is_tried(in_s3: Cold, s3: S3) -> None:
@@ -443,10 +461,10 @@ def test_a_store_that_stays_away_is_not_tried_for_every_file(
     assert len(done.failed) == 3
 
 
-def test_no_archive_is_said(cold: Cold) -> None:
-    settings = replace(cold.settings, archive_s3_url=None, archive_dir=None)
+def test_no_archive_is_said(in_directory: Cold) -> None:
+    settings = replace(in_directory.settings, archive_s3_url=None, archive_dir=None)
     with pytest.raises(SettingsError) as caught:
-        procedure.plan(cold.database, settings, include_waiting=False, limit=None)
+        procedure.plan(in_directory.database, settings, include_waiting=False, limit=None)
     assert caught.value.code == "no_archive"
 
 
@@ -545,18 +563,18 @@ def test_a_file_comes_back_as_it_was(cold: Cold) -> None:
     assert not list(cold.directory.works())
 
 
-def test_what_is_nowhere_or_in_hand_cannot_be_had(cold: Cold) -> None:
-    cold.add("1")
+def test_what_is_nowhere_or_in_hand_cannot_be_had(in_directory: Cold) -> None:
+    in_directory.add("1")
     for vod_id in ("1", "2"):
         with pytest.raises(NotFound):
-            fetch(cold, vod_id)
-    cold.run()
-    with cold.database.transaction() as connection:
+            fetch(in_directory, vod_id)
+    in_directory.run()
+    with in_directory.database.transaction() as connection:
         connection.execute(
             "UPDATE vods SET worker_id = 'w', lease_expires_at = now() + interval '1 day'"
         )
     with pytest.raises(Locked):
-        fetch(cold, "1")
+        fetch(in_directory, "1")
 
 
 def test_a_disk_that_is_full_is_said_and_nothing_is_left(

@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from tests.soak import archive_kills
 from tests.soak.campaign import Plan, run
 from tests.soak.chat import ChatPlan
 from tests.soak.chat import run as run_chat
@@ -29,10 +30,10 @@ PLANS = (
 
 def main() -> int:
     plans = {plan.name.replace(" ", "-"): plan for plan in PLANS}
-    names = [*plans, "chat", "data"]
+    names = [*plans, "chat", "data", "archive"]
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(names))
-    parser.add_argument("--kills", type=int, help="300; of data 50 backups and 50 restores")
+    parser.add_argument("--kills", type=int, help="300; of data 50 backups and 50 restores, of archive 50")
     parser.add_argument("--vods", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -47,6 +48,9 @@ def main() -> int:
         elif name == "data":
             data = run_data(DataPlan(options.kills or 50, seed=options.seed), directory)
             line, complaints, clean = data.line(), tuple(data.complaints), data.clean
+        elif name == "archive":
+            seen = archive_kills.run(options.kills or 50, options.seed, directory)
+            line, complaints, clean = seen.line(), tuple(seen.complaints), not seen.complaints
         else:
             kills = options.kills or plans[name].kills
             plan = replace(plans[name], kills=kills, vods=options.vods, seed=options.seed)

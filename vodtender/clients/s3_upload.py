@@ -155,18 +155,16 @@ class _Sending:
             return self._finish(session, parts)
         except Transient as error:
             if error.code in (_DAMAGED, _CHANGED):
-                self._forget(session)
+                self._forget(session.id)
             raise  # else what is there is used by the next try
         except Stopped:
             raise
         except BaseException:
-            self._forget(session)
+            self._forget(session.id)
             raise
 
     def _begun(self, storage_class: str, metadata: dict[str, str]) -> _Session:
-        part_bytes = _PART_BYTES if self._size < _LARGE_BYTES else _LARGE_PART_BYTES
-        while part_bytes * _MOST_PARTS < self._size:
-            part_bytes *= 2
+        part_bytes = self._part_bytes()
         asked = {**self._where, "StorageClass": storage_class, "Metadata": metadata}
         try:
             said = self._client.create_multipart_upload(
@@ -178,8 +176,15 @@ class _Sending:
             said = self._client.create_multipart_upload(**asked)
         return _Session(said["UploadId"], part_bytes, said.get("ChecksumType") == "FULL_OBJECT")
 
+    def _part_bytes(self) -> int:
+        part_bytes = _PART_BYTES if self._size < _LARGE_BYTES else _LARGE_PART_BYTES
+        while part_bytes * _MOST_PARTS < self._size:
+            part_bytes *= 2
+        return part_bytes
+
     def _unfinished(self, storage_class: str) -> _Session | None:
-        """The newest upload to this key that was cut off, with its parts, if it can be used."""
+        """The newest upload to this key that was cut off and can be gone on with. Whatever else
+        was begun nobody goes on with: it would only cost."""
         try:
             said = self._client.list_multipart_uploads(Bucket=self._at.bucket, Prefix=self._at.key)
         except ClientError as error:
@@ -190,15 +195,27 @@ class _Sending:
         # Some stores say STANDARD of all.
         known = (storage_class, "STANDARD")
         mine = [one for one in mine if one.get("StorageClass", "STANDARD") in known]
-        for one in sorted(mine, key=lambda one: one["Initiated"], reverse=True)[:1]:
-            there: dict[int, dict[str, Any]] = {}
-            pages = self._client.get_paginator("list_parts")
-            for page in pages.paginate(**self._where, UploadId=one["UploadId"]):
-                there |= {part["PartNumber"]: part for part in page.get("Parts", [])}
-            if 1 in there:
-                whole = one.get("ChecksumType") == "FULL_OBJECT"
-                return _Session(one["UploadId"], there[1]["Size"], whole, there)
-        return None
+        found: _Session | None = None
+        for one in sorted(mine, key=lambda one: one["Initiated"], reverse=True):
+            session = self._with_parts(one)
+            if found is None and session is not None:
+                found = session
+            else:
+                self._forget(one["UploadId"])
+        return found
+
+    def _with_parts(self, said: dict[str, Any]) -> _Session | None:
+        """What was begun, with its parts; None when nobody knows how long those are."""
+        there: dict[int, dict[str, Any]] = {}
+        pages = self._client.get_paginator("list_parts")
+        for page in pages.paginate(**self._where, UploadId=said["UploadId"]):
+            there |= {part["PartNumber"]: part for part in page.get("Parts", [])}
+        if there and 1 not in there:
+            return None
+        part_bytes = there[1]["Size"] if there else self._part_bytes()
+        return _Session(
+            said["UploadId"], part_bytes, said.get("ChecksumType") == "FULL_OBJECT", there
+        )
 
     def _send_parts(self, session: _Session) -> list[_Part]:
         """All parts, in order. One reader goes through the file, so that it can be digested
@@ -337,10 +354,10 @@ class _Sending:
     def _changed(self) -> Transient:
         return Transient(f"{self._path} is not what it was, or changes just now.", code=_CHANGED)
 
-    def _forget(self, session: _Session) -> None:
+    def _forget(self, upload_id: str) -> None:
         """Leaves nothing of an upload that no later try can use."""
         with suppress(BotoCoreError, ClientError):  # the bucket's rules end it at last
-            self._client.abort_multipart_upload(**self._where, UploadId=session.id)
+            self._client.abort_multipart_upload(**self._where, UploadId=upload_id)
 
     def _crc32_of_file(self) -> int:
         crc32, digest = 0, hashlib.sha256()

@@ -404,7 +404,7 @@ class Settings:
         "how files in slow classes are asked for: expedited, standard or bulk",
     )
     archive_concurrency: int = _archive.setting(
-        integer(1, 8), "2", "files that are moved at the same time"
+        integer(1, 4), "2", "files that are moved at the same time"
     )
 
     aws_access_key_id: str | None = _aws.optional(

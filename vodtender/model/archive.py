@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,6 +10,8 @@ from datetime import datetime, timedelta
 from vodtender.model.retention import Verdict, why_only_copy
 from vodtender.model.vod import Stage, Vod
 
+# As `object_name` makes them.
+_NAME = re.compile(r"_([0-9]{1,20})(?:_[0-9a-f]{12})?\.[a-z0-9]+\Z")
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _KILOBYTE = 1024
@@ -188,6 +191,12 @@ def _megabytes(size_bytes: int) -> str:
 def _hours(time: timedelta) -> str:
     hours = time / _HOUR
     return f"{hours:g} hours" if hours >= 1 else f"{time.seconds // 60} minutes"
+
+
+def vod_id_of(name: str) -> str | None:
+    """Whose file something in an archive is, or was to be, by its name; None: nobody's."""
+    found = _NAME.search(name)
+    return None if found is None else found[1]
 
 
 def object_name(file_name: str, sha256: str, *, taken: bool) -> str:

@@ -19,14 +19,20 @@ from pathlib import Path
 from uuid import uuid4
 
 from vodtender.errors import Refused, SettingsError, Stopped, Transient, VodtenderError
-from vodtender.model.archive import ArchivedFile, object_name
+from vodtender.model.archive import ArchivedFile, object_name, vod_id_of
 from vodtender.model.vod import Vod
-from vodtender.pipeline.archive_shelf import Kept, LostCopyError, Progress, Stop, Thawing
+from vodtender.pipeline.archive_shelf import (
+    FORGOTTEN_AFTER,
+    Kept,
+    LostCopyError,
+    Progress,
+    Stop,
+    Thawing,
+)
 
 MARKER = ".vodtender-archive"
 _TEMPORARY = ".tmp-"
 _BLOCK_BYTES = 1 << 20
-_FORGOTTEN_SECONDS = 7 * 86400
 
 
 class ArchiveDirectory:
@@ -49,15 +55,14 @@ class ArchiveDirectory:
                 )
             if self._id() is None:
                 self._take_into_use(in_use=in_use)
-            self._sweep()
 
-    def _sweep(self) -> None:
-        """What was begun and not gone on with for so long is not gone on with any more."""
-        oldest = time.time() - _FORGOTTEN_SECONDS
-        for path in self.root.glob(f"{_TEMPORARY}*"):
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime < oldest:
-                    path.unlink()
+    def sweep(self, is_wanted: Callable[[str], bool]) -> None:
+        oldest = time.time() - FORGOTTEN_AFTER.total_seconds()
+        with self._translated():
+            for path in self.root.glob(f"{_TEMPORARY}*"):
+                vod_id = vod_id_of(path.name)
+                if vod_id is not None and path.stat().st_mtime < oldest and not is_wanted(vod_id):
+                    path.unlink(missing_ok=True)
 
     def _take_into_use(self, *, in_use: bool) -> None:
         marker = self.root / MARKER

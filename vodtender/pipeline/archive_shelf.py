@@ -9,14 +9,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound, Refused, SettingsError, VodtenderError
-from vodtender.model.archive import ArchivedFile, object_name, tiers_of, wait_for
+from vodtender.model.archive import ArchivedFile, object_name, tiers_of, vod_id_of, wait_for
 from vodtender.model.s3_location import S3Location
 from vodtender.model.vod import Vod
 from vodtender.store import archive
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _READABLE_DAYS = 3
 """For so long what was asked for can be read."""
 _SCHEME = "s3://"
+FORGOTTEN_AFTER = timedelta(days=7)
+"""So long what was begun and cut off waits to be gone on with."""
 
 Progress = Callable[[int], object]
 Stop = Callable[[], bool]
@@ -75,6 +77,10 @@ class Shelf(Protocol):
     def problem_of(self, copy: ArchivedFile, *, read: bool, progress: Progress) -> str | None:
         """Why a copy is none any more; None: it is there, and the same. With `read` all of it is
         read where its class allows that."""
+
+    def sweep(self, is_wanted: Callable[[str], bool]) -> None:
+        """Removes what was begun more than a week ago for VODs (by their numbers) of which
+        nothing is to be moved any more."""
 
     def thaw(self, copy: ArchivedFile, tier: str, now: datetime) -> Thawing | None:
         """Makes sure that a copy can be read, now (None) or later. Raises LostCopyError."""
@@ -196,6 +202,16 @@ class S3Shelf:
         if read and found.is_readable and not self._reads(copy, progress):
             return "what is read of it is not what was put there"
         return None
+
+    def sweep(self, is_wanted: Callable[[str], bool]) -> None:
+        def is_left(name: str) -> bool:
+            vod_id = vod_id_of(name)
+            return vod_id is not None and not is_wanted(vod_id)
+
+        prefix = self._settings.archive_s3_url
+        assert prefix is not None
+        before = datetime.now(UTC) - FORGOTTEN_AFTER
+        self.store.abort_unfinished(prefix, before=before, only=is_left)
 
     def _head(self, copy: ArchivedFile) -> Stored | None:
         try:

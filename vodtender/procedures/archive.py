@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from vodtender import log
 from vodtender.config.settings import Settings
 from vodtender.errors import (
+    DatabaseUnavailable,
     Stopped,
     Transient,
     VodtenderError,
@@ -34,8 +36,10 @@ from vodtender.store import archive, claims, files
 from vodtender.store.claims import clock
 from vodtender.store.database import Database
 
-_PARTS_IN_MEMORY = 8
-"""For all files that move at the same time."""
+_log = log.get("archive")
+
+_PARTS_IN_MEMORY = 7
+"""For all files that move at the same time; of each, one is being read."""
 _TRANSIENT_IN_A_ROW = 3
 """After so many files failed one after the other, the archive counts as away."""
 _OF_ONE_FILE = frozenset({"failed", "file_changed", "disk", "archive_taken"})
@@ -110,11 +114,28 @@ def run(
         found = _limited(found, limit)
         going = [vods[file.vod_id] for file in found if file.fate is Fate.MOVED]
         lanes = max(1, min(settings.archive_concurrency, len(going)))
-        mover = Mover(place, shelves, actor, reason, max(1, _PARTS_IN_MEMORY // lanes))
+        mover = Mover(place, shelves, actor, reason, max(1, _PARTS_IN_MEMORY // lanes - 1))
         moving = _Moving(mover, going, tell, should_stop)
         moving.run(lanes)
+        if moving.failure is None:
+            _sweep(database, shelves)
     stays = [file for file in found if file.fate is Fate.STAYS]
     return Run(stays + moving.done, moving.failure)
+
+
+def _sweep(database: Database, shelves: Shelves) -> None:
+    """What it is not allowed to look for stays; the bucket's rules end it at last."""
+
+    def is_wanted(vod_id: str) -> bool:
+        with database.transaction() as connection:
+            return archive.is_on_disk(connection, vod_id)
+
+    try:
+        shelves.current.sweep(is_wanted)
+    except DatabaseUnavailable:
+        raise
+    except (VodtenderError, OSError) as error:
+        _log.debug("unfinished copies stay", why=str(error))
 
 
 def _check(database: Database, settings: Settings, shelves: Shelves) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -150,11 +150,9 @@ def put_back(connection: Connection, vod_id: int, path: str, directory_id: str) 
     )
 
 
-def names_on_disk(connection: Connection, vod_ids: Sequence[str]) -> set[str]:
-    """Which of these VODs have a file on some disk."""
-    rows = connection.execute(
-        "SELECT twitch_vod_id FROM vods"
-        " WHERE twitch_vod_id = ANY(%s) AND downloaded_path IS NOT NULL",
-        (list(vod_ids),),
-    )
-    return {row["twitch_vod_id"] for row in rows}
+def is_on_disk(connection: Connection, vod_id: str) -> bool:
+    """Whether that VOD (by its Twitch number) has a file on some disk."""
+    row = connection.execute(
+        "SELECT FROM vods WHERE twitch_vod_id = %s AND downloaded_path IS NOT NULL", (vod_id,)
+    ).fetchone()
+    return row is not None
