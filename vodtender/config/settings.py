@@ -169,8 +169,8 @@ class Settings:
     )
     disk_reserve: int | None = _download.optional(
         size(),
-        "room on the disk that downloads leave free; when unset 1 GiB, or a twentieth of a"
-        " small disk",
+        "room on the disk that downloads and waiting chat leave free; when unset 1 GiB, or a"
+        " twentieth of a small disk",
         example="5GiB",
     )
     ytdlp_args: tuple[str, ...] = _download.setting(
