@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from psycopg.rows import dict_row
 
 from tests import runbook
 from tests.clients.ytdlp.fetches import wait_until
-from tests.pipeline.publisher import POST
+from tests.pipeline.publisher import POST, log_in
 from tests.sandbox.videos import Outcome
 from tests.sandbox.vods import Vod
 from tests.sandbox.world import World
-from tests.soak.daemon import Daemon, command
+from tests.soak.daemon import Daemon
+from vodtender.store.database import Database
 
 STATEMENTS = runbook.known()
 SECONDS = 20.0
@@ -57,13 +58,12 @@ class Site:
         }
         self.log = tmp_path / "daemon.log"
         self.daemon = Daemon(self.environ, tmp_path, self.log)
-        login = command(
-            *("auth", "import", "youtube", "-"),
-            environ=self.environ,
-            directory=tmp_path,
-            said=json.dumps(world.google.credentials()),
-        )
-        assert login.returncode == 0, login.stderr
+
+    def start(self) -> None:
+        """The daemon, which is logged in to YouTube."""
+        with closing(Database(lambda: self.dsn)) as database:
+            log_in(database, self.world)
+        self.daemon.start()
 
     def types(self, name: str, **fill: str) -> Rows:
         """What the operator sees after typing one of the runbook's statements into psql."""
@@ -129,7 +129,7 @@ def test_each_statement_is_typed_somewhere_below() -> None:
 def test_clearing_the_error_retries_a_failed_download(site: Site) -> None:
     vod = site.world.add_vod("alice", segment_count=2)
     site.keep_from_twitch(vod)
-    site.daemon.start()
+    site.start()
     wait_until(lambda: site.row(vod).get("processing_error") is not None, 60)
     (failed,) = site.types("failed-downloads")
     assert (failed["twitch_vod_id"], failed["download_state"]) == (vod.id, "failed")
@@ -146,7 +146,7 @@ def test_clearing_the_error_retries_a_failed_download(site: Site) -> None:
 def test_a_vod_that_is_marked_as_failed_is_dropped_from_the_workers_hands(site: Site) -> None:
     first = site.world.add_vod("alice", segment_count=3)
     gate = site.world.faults.hold(path="*/1.ts")
-    site.daemon.start()
+    site.start()
     gate.wait_reached(60)
     second = site.world.add_vod("alice", segment_count=2)
     site.psql(f"INSERT INTO vods (twitch_vod_id) VALUES ('{second.id}')")
@@ -164,7 +164,7 @@ def test_a_vod_that_is_marked_as_failed_is_dropped_from_the_workers_hands(site: 
 def test_clearing_quota_errors_sends_off_what_they_held(site: Site) -> None:
     first, second = (site.world.add_vod("alice", segment_count=2) for _ in range(2))
     site.world.faults.google("quotaExceeded", **POST)
-    site.daemon.start()
+    site.start()
     wait_until(lambda: len(site.types("waiting-uploads")) == 2, 60)
     wait_until(
         lambda: all(
@@ -186,7 +186,7 @@ def test_clearing_quota_errors_sends_off_what_they_held(site: Site) -> None:
 def test_resetting_the_breaker_lets_the_channel_go_on(statement: str, site: Site) -> None:
     bad = [site.world.add_vod("alice", segment_count=2) for _ in range(2)]
     site.keep_from_twitch(*bad)
-    site.daemon.start()
+    site.start()
     wait_until(lambda: {"key": "circuit_state", "value": "open"} in site.types("show-breaker"), 60)
     shown = {row["key"]: row["value"] for row in site.types("show-breaker")}
     assert shown["circuit_failures"] == "2"
@@ -211,7 +211,7 @@ def test_resetting_the_breaker_lets_the_channel_go_on(statement: str, site: Site
 def test_recent_vods_are_reprocessed_and_nothing_is_uploaded_twice(site: Site) -> None:
     done, failing = (site.world.add_vod("alice", segment_count=2) for _ in range(2))
     site.keep_from_twitch(failing)
-    site.daemon.start()
+    site.start()
     site.wait_for("published", done)
     wait_until(lambda: site.row(failing).get("processing_error") is not None, 60)
     before = site.row(done)
