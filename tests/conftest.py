@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 pytest_plugins = [
+    "tests.memory",
     "tests.postgres",
     "tests.world",
     "tests.archive",

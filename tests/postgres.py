@@ -10,14 +10,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import itertools
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -27,10 +23,6 @@ from vodtender.clients.postgres_server import EmbeddedServer, acquire
 from vodtender.store.database import Database
 
 _TEMPLATE = "migrated"
-_MEMORY = Path("/dev/shm")
-"""Making and dropping databases all the time costs a disk's file system much more."""
-_ROOM_BYTES = 4 << 30
-_PREFIX = "vodtender-tests-"
 _numbers = itertools.count(1)
 
 NewDatabase = Callable[[str], AbstractContextManager[str]]
@@ -40,30 +32,8 @@ AwayDatabase = Callable[[], AbstractContextManager[None]]
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """This worker's own server; it forgets its data with the machine, and is the faster for it."""
-    with ExitStack() as stack:
-        if _is_roomy(_MEMORY):
-            directory = stack.enter_context(_in_memory())
-        else:
-            directory = tmp_path_factory.mktemp("postgres")
-        yield stack.enter_context(acquire(directory, timeout_seconds=60, durable=False))
-
-
-def _is_roomy(directory: Path) -> bool:
-    return os.access(directory, os.W_OK) and shutil.disk_usage(directory).free > _ROOM_BYTES
-
-
-@contextmanager
-def _in_memory() -> Iterator[Path]:
-    """A directory on no disk. Those of test processes that were killed are removed."""
-    for left in _MEMORY.glob(f"{_PREFIX}*"):
-        if not psutil.pid_exists(int(left.name.removeprefix(_PREFIX))):
-            shutil.rmtree(left, ignore_errors=True)
-    directory = _MEMORY / f"{_PREFIX}{os.getpid()}"
-    directory.mkdir()
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory)
+    with acquire(tmp_path_factory.mktemp("postgres"), timeout_seconds=60, durable=False) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
