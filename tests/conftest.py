@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 pytest_plugins = [
     "tests.memory",
     "tests.postgres",
@@ -19,3 +21,17 @@ pytest_plugins = [
 
 # Of a shell's background job, which this may be, Ctrl-C is ignored, and so by all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_LONGEST = (
+    "tests/test_demo.py",
+    "tests/soak/",
+    "tests/daemon/test_small_disk.py",
+    "tests/pipeline/test_life_of_a_vod.py",
+    "tests/daemon/test_publish.py",
+    "tests/test_runbook_sql.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest come first, so that none of them is left to one process when all else is done."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
