@@ -33,7 +33,8 @@ def main() -> int:
     names = [*plans, "chat", "data", "archive"]
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(names))
-    parser.add_argument("--kills", type=int, help="300; of data 50 backups and 50 restores, of archive 50")
+    told = "300; of data 50 backups and 50 restores, of archive 50"
+    parser.add_argument("--kills", type=int, help=told)
     parser.add_argument("--vods", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
