@@ -285,6 +285,19 @@ def test_a_worker_that_has_it_in_hand_is_waited_for_another_day(in_directory: Co
     )
 
 
+def test_what_a_killed_run_had_in_hand_is_planned_and_moved_at_once(in_directory: Cold) -> None:
+    killed = "host-1-archive-abc"
+    os.close(in_directory.directory.register(killed))
+    path = in_directory.add("1", worker_id=killed, lease_expires_at=NOW + DAY)
+    planned = procedure.plan(
+        in_directory.database, in_directory.settings, include_waiting=False, limit=None
+    )
+    assert [file.vod_id for file in planned.going] == ["1"]
+    assert in_directory.vod("1").worker_id == killed  # a plan changes nothing
+    assert in_directory.fates() == {"1": "moved"}
+    assert not path.exists()
+
+
 def test_autoclean_leaves_files_to_the_archive_until_their_time_is_over(in_directory: Cold) -> None:
     """A week on this disk, then the archive; what it has not taken goes after thirty days."""
     in_directory.add("1", created_at=NOW - 20 * DAY)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vodtender import log
@@ -168,8 +168,10 @@ def _judged(
         known = files.in_directory(connection, directory.id)
         copies = {copy.vod_id: copy for copy in archive.find(connection)}
     here = [vod for vod in known if os.path.lexists(directory.file_of(vod))]
+    killed = set(_killed_commands(directory))
     found = []
-    for vod, rank in ranked(here):
+    for known_vod, rank in ranked(here):
+        vod = _released(known_vod) if known_vod.worker_id in killed else known_vod
         copy = copies.get(vod.twitch_vod_id)
         archived = copy is not None and copy.is_copy_of(vod)
         verdict = rules.judge(vod, rank, policy, now, archived=archived)
@@ -292,9 +294,16 @@ def workplace(database: Database, settings: Settings) -> Iterator[Workplace]:
 
 def _bury_the_dead(place: Workplace) -> None:
     """What a command that was killed here held, as a daemon would do it with its heartbeat."""
-    for worker_id in place.directory.dead_workers():
-        if "-archive-" not in worker_id:
-            continue
+    for worker_id in _killed_commands(place.directory):
         with place.database.transaction() as connection:
             claims.release_all(connection, worker_id)
         place.directory.unregister(worker_id)
+
+
+def _killed_commands(directory: DataDirectory) -> Iterator[str]:
+    """What they hold is theirs no more, and no plan may count on it."""
+    return (name for name in directory.dead_workers() if "-archive-" in name)
+
+
+def _released(vod: Vod) -> Vod:
+    return replace(vod, worker_id=None, lease_expires_at=None)
