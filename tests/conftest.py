@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from vodtender.config import redaction
+
 pytest_plugins = [
     "tests.memory",
     "tests.postgres",
@@ -35,3 +37,9 @@ _LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest come first, so that none of them is left to one process when all else is done."""
     items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
+@pytest.fixture(autouse=True)
+def _forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test keeps secret is an ordinary word in the next."""
+    monkeypatch.setattr(redaction, "_hidden", redaction._hidden)

@@ -312,7 +312,7 @@ def test_a_child_that_dies_by_itself_is_told_with_its_last_words(
     running = Background(request(in_world.add_vod("alice"), tmp_path))
     running.start()
     gate.wait_reached()
-    psutil.Process().children()[0].send_signal(signal.SIGSEGV)
+    children()[0].send_signal(signal.SIGSEGV)
     outcome = running.ended()
     assert isinstance(outcome, Transient)
     assert outcome.code == "child_failed"
@@ -328,7 +328,7 @@ def test_no_secret_reaches_the_child(
     running = Background(request(in_world.add_vod("alice"), tmp_path))
     running.start()
     gate.wait_reached()
-    child = psutil.Process().children()[0]
+    child = children()[0]
     assert "hidden" not in json.dumps(child.environ())
     assert child.nice() > psutil.Process().nice()
     gate.release()
