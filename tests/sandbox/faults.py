@@ -244,6 +244,16 @@ class Faults:
 
         return self.add(_fault(match, after=cut))
 
+    def leave_length_unsaid(self, cut_after_bytes: int | None = None, **match: Any) -> Fault:
+        """Let the body end with the connection, where nobody can tell whether it was cut."""
+
+        def leave(response: Response) -> Response:
+            response.length_unsaid = True
+            response.cut_after_bytes = cut_after_bytes
+            return response
+
+        return self.add(_fault(match, after=leave))
+
     def stall(self, after_bytes: int, **match: Any) -> Gate:
         """Send that much of the body, then nothing until the gate is released."""
         gate = self._gate()

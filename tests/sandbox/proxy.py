@@ -278,7 +278,9 @@ class Conversation:
         lines = [f"HTTP/1.1 {response.status} {_phrase(response.status)}"]
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
         given = {name.lower() for name in response.headers}
-        if "content-length" not in given and response.status not in BODILESS:
+        if response.length_unsaid:
+            lines.append("Connection: close")
+        elif "content-length" not in given and response.status not in BODILESS:
             lines.append(f"Content-Length: {len(response.body)}")
         self._connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         if request.method == "HEAD":
@@ -289,7 +291,7 @@ class Conversation:
             response.hold.wait()
             body = body[response.hold.after_bytes :]
         self._send_body(body, response.bytes_per_second)
-        return response.answers
+        return response.answers and not response.length_unsaid
 
     def _send_body(self, body: memoryview, bytes_per_second: float | None) -> None:
         step = WRITE_BYTES

@@ -141,7 +141,8 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(eq=False)
 class Response:
-    """One answer. `bytes_per_second` makes it slow, `cut_after_bytes` makes it end early."""
+    """One answer. `bytes_per_second` makes it slow, `cut_after_bytes` makes it end early;
+    with `length_unsaid` nothing but the end of the connection says where it ends."""
 
     status: int = 200
     body: Buffer = b""
@@ -150,6 +151,7 @@ class Response:
     cut_after_bytes: int | None = None
     hold: Hold | None = None
     lost: bool = False
+    length_unsaid: bool = False
 
     @property
     def sent_bytes(self) -> int:

@@ -313,6 +313,19 @@ def test_damaged_segments_are_fetched_again(in_world: World, tmp_path: Path) -> 
     assert frames(got.path) == 4 * FRAMES_IN_SEGMENT
 
 
+def test_a_segment_whose_length_nobody_said_has_to_come_twice_the_same(
+    in_world: World, tmp_path: Path
+) -> None:
+    """Cut between two packets it looks whole, and no duration shows what is missing."""
+    vod = in_world.add_vod("alice")
+    in_world.faults.leave_length_unsaid(path="*/[12].ts", times=None)
+    in_world.faults.leave_length_unsaid(188 * 300, path="*/1.ts")
+    got = fetched(request(vod, tmp_path))
+    assert frames(got.path) == 4 * FRAMES_IN_SEGMENT
+    asked = segment_requests(in_world, vod)
+    assert [asked.count(f"{number}.ts") for number in range(4)] == [1, 3, 2, 1]
+
+
 def test_a_segment_that_stays_damaged_fails_the_vod(in_world: World, tmp_path: Path) -> None:
     vod = in_world.add_vod("alice")
     in_world.faults.truncate(10_000, path="*/1.ts", times=None)

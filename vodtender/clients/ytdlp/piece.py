@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,11 @@ PACKET_BYTES = 188
 _SYNC = b"\x47"
 _FIRST_WAIT_SECONDS = 0.3
 _LONGEST_WAIT_SECONDS = 10.0
+_AT_ONCE_SECONDS = 0.01
 _PATIENCE = timedelta(seconds=20)
+
+_Content = tuple[int, int]
+"""What some bytes are: their number and their CRC."""
 
 
 class Refused(Exception):  # noqa: N818 - an event, told apart from failures
@@ -62,6 +66,7 @@ class PieceFetcher:
         self, url: str, key: str, byte_range: ByteRange | None, *, fragmented: bool
     ) -> Stored:
         """One piece, with several attempts. Raises Refused or an answer."""
+        unproven: set[_Content] = set()
         try:
             for attempt in stamina.retry_context(
                 on=_wait,
@@ -72,7 +77,7 @@ class PieceFetcher:
                 wait_jitter=_FIRST_WAIT_SECONDS,
             ):
                 with attempt:
-                    return self._attempt(url, key, byte_range, fragmented=fragmented)
+                    return self._attempt(url, key, byte_range, unproven, fragmented=fragmented)
         except _TryAgain as last:
             answer = last.answer
             answer.message = f"{answer.message.rstrip('.')} ({url.partition('?')[0]})."
@@ -80,7 +85,13 @@ class PieceFetcher:
         raise AssertionError  # pragma: no cover
 
     def _attempt(
-        self, url: str, key: str, byte_range: ByteRange | None, *, fragmented: bool
+        self,
+        url: str,
+        key: str,
+        byte_range: ByteRange | None,
+        unproven: set[_Content],
+        *,
+        fragmented: bool,
     ) -> Stored:
         counted = 0
 
@@ -91,7 +102,7 @@ class PieceFetcher:
 
         stored: Stored | None = None
         try:
-            stored = self._take(url, key, byte_range, count, fragmented=fragmented)
+            stored = self._take(url, key, byte_range, count, unproven, fragmented=fragmented)
             return stored
         except HTTPError as error:
             error.close()
@@ -109,6 +120,7 @@ class PieceFetcher:
         key: str,
         byte_range: ByteRange | None,
         count: Callable[[int], None],
+        unproven: set[_Content],
         *,
         fragmented: bool,
     ) -> Stored:
@@ -122,6 +134,7 @@ class PieceFetcher:
             declared = str(response.headers.get("Content-Length") or "")
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 declared = ""  # the length of something else: yt-dlp has unpacked it
+            proven = byte_range is not None or _says_its_end(response.headers)
             while chunk := response.read(self.rate_limit.chunk_bytes):
                 count(len(chunk))
                 self.rate_limit.take(len(chunk))
@@ -133,6 +146,10 @@ class PieceFetcher:
         complaint = check.complaint(path)
         if complaint:
             raise _TryAgain(Transient(f"A segment came damaged: {complaint}.", code="bad_segment"))
+        if not proven and (size, crc) not in unproven:
+            unproven.add((size, crc))
+            said = "A segment came without its length, and not twice the same."
+            raise _TryAgain(Transient(said, code="bad_segment"), _AT_ONCE_SECONDS)
         return self.directory.store(key, size, crc, muted=is_muted(url))
 
 
@@ -178,6 +195,12 @@ class _BoxCheck:
                 kinds.add(head[4:8])
                 at += size
         return "" if kinds & {b"moof", b"moov"} else "it holds no fragment"
+
+
+def _says_its_end(headers: Mapping[str, str]) -> bool:
+    """Whether an answer tells how long it is. One that ends with its connection (RFC 9112, 6.3)
+    may have been cut and look whole: it has to come twice the same."""
+    return "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower()
 
 
 def _compare_length(size: int, declared: str, byte_range: ByteRange | None) -> None:
