@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from vodtender.config.load import load
 from vodtender.daemon.chores import Chores
 from vodtender.daemon.lanes import Bell, Gate
 from vodtender.daemon.registration import registered
+from vodtender.errors import DatabaseUnavailable
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import workers
 from vodtender.store.database import Database
@@ -52,3 +54,27 @@ def test_a_heartbeat_that_comes_after_the_end_leaves_nothing_behind(
         place.stopping.set()
     chores.heartbeat()
     assert known(place) == []
+
+
+def test_the_end_waits_for_a_chore_and_what_it_does_to_one_that_hangs_is_no_news(
+    place: Workplace, chores: Chores, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It could find the embedded database stopped, and would say that it is away."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def chore() -> None:
+        begun.set()
+        goes_on.wait(10)
+        raise DatabaseUnavailable("terminating connection due to administrator command")
+
+    thread = threading.Thread(target=chores.guarded(chore))
+    thread.start()
+    assert begun.wait(10)
+    place.stopping.set()
+    chores.wait(0.01)
+    assert thread.is_alive(), "for so long and no longer"
+    goes_on.set()
+    chores.wait(10)
+    thread.join(10)
+    chores.guarded(chore)()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

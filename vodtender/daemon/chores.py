@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ class Chores:
     gate: Gate
     bell: Bell
     _told: set[str] = field(default_factory=set)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _at_work: int = 0
 
     def heartbeat(self) -> None:
         """Says that this worker lives, learns whether it is to drain, and lets go of what
@@ -106,19 +109,40 @@ class Chores:
         join_due(place.database, place.settings.vod_reconcile_delay, place.stopping.is_set)
 
     def guarded(self, chore: Callable[[], None]) -> Callable[[], None]:
-        """The same, with the database's absence borne, and mistakes in it contained."""
+        """The same, with the database's absence borne, and mistakes in it contained. Does
+        nothing once the daemon stops."""
 
         def run() -> None:
-            if self.place.stopping.is_set():
-                return
+            with self._changed:
+                if self.place.stopping.is_set():
+                    return
+                self._at_work += 1
             try:
-                chore()
-            except DatabaseUnavailable as error:
-                self.gate.database_failed(error)
-            except Exception as error:
-                _log.error("internal error", chore=chore.__name__, exc=error)
+                self._contained(chore)
+            finally:
+                with self._changed:
+                    self._at_work -= 1
+                    self._changed.notify_all()
 
         return run
+
+    def wait(self, seconds: float) -> None:
+        """Until those at work are done, or for so long: what hangs in the network holds up no
+        stop. Once `stopping` is set none begins."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._at_work, seconds)
+
+    def _contained(self, chore: Callable[[], None]) -> None:
+        try:
+            chore()
+        except Exception as error:
+            if self.place.stopping.is_set():
+                # The database may have been stopped under it: that is no news.
+                _log.debug("left off, for it stops", chore=chore.__name__, why=str(error))
+            elif isinstance(error, DatabaseUnavailable):
+                self.gate.database_failed(error)
+            else:
+                _log.error("internal error", chore=chore.__name__, exc=error)
 
     def _bury(self, worker_id: str) -> None:
         with self.place.database.transaction() as connection:

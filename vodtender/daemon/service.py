@@ -39,6 +39,7 @@ from vodtender.store.database import Database
 
 _TICK_SECONDS = 0.25
 _RING_SECONDS = 1.0
+_CHORES_END_SECONDS = 3.0
 _SETTLED = frozenset({"published", "kept", "failed", "skipped"})
 """States in which nothing is done any more."""
 
@@ -143,6 +144,7 @@ class _Service:
         self._web = web
         self._bell = Bell()
         self._gate = Gate(place)
+        self._chores = Chores(place, self._gate, self._bell)
         self._next_ring = 0.0
         self._lookout = Lookout(place, self._gate, self._bell, once=mode.ends)
         self._listener = Listener(place.database, self._bell)
@@ -158,7 +160,7 @@ class _Service:
         ]
 
     def run(self, on_ready: Callable[[Workplace, str], None] | None) -> Exit:
-        scheduler = scheduled(Chores(self._place, self._gate, self._bell))
+        scheduler = scheduled(self._chores)
         self._web.serve(self._place, self._gate)
         _log.info(
             "started",
@@ -227,6 +229,7 @@ class _Service:
         slow = [thread.name for thread in working if thread.is_alive()]
         if slow:
             _log.warning("not at a safe point in time; left behind", lanes=", ".join(slow))
+        self._chores.wait(min(_CHORES_END_SECONDS, max(0.0, deadline - time.monotonic())))
 
 
 def _require_work(database: Database) -> None:
