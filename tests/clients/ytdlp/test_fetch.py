@@ -54,9 +54,32 @@ def test_a_certificate_that_ssl_cert_file_does_not_name_is_refused(
     in_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(Transient, match="its certificate is not trusted") as caught:
         fetch(request(in_world.add_vod("alice"), tmp_path))
     assert caught.value.code == "network"
+    assert "SSL_CERT_FILE" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("port", "told"),
+    [
+        (None, r"the proxy refuses \(407 Proxy Authentication Required\)$"),
+        (1, r"the proxy cannot be reached \(Connection refused\)$"),
+    ],
+)
+def test_what_ails_the_proxy_is_said_without_its_password(
+    in_world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    port: int | None,
+    told: str,
+) -> None:
+    place = in_world.proxy_url.removeprefix("http://") if port is None else f"127.0.0.1:{port}"
+    monkeypatch.setenv("https_proxy", f"http://somebody:hidden@{place}")
+    in_world.faults.status(407, method="CONNECT")
+    with pytest.raises(Transient, match=f"^Twitch cannot be reached: {told}") as caught:
+        fetch(request(in_world.add_vod("alice"), tmp_path))
+    assert (caught.value.code, caught.value.hint) == ("network", "check HTTPS_PROXY and NO_PROXY")
 
 
 def test_only_the_mp4_is_left_and_no_search_for_mp4_finds_it(
@@ -242,6 +265,12 @@ def test_a_playlist_that_was_cut_on_its_way_is_not_taken_for_whole(
     in_world.faults.cut(200, path="*.m3u8", host="*.cloudfront.net")
     with pytest.raises(Transient):
         fetch(request(vod, tmp_path))
+
+
+def test_a_playlist_that_is_refused_is_named(in_world: World, tmp_path: Path) -> None:
+    in_world.faults.status(403, path="*/chunked/*.m3u8")
+    with pytest.raises(Transient, match=r"HTTP 403 when asked for the VOD's playlist\.$"):
+        fetch(request(in_world.add_vod("alice"), tmp_path))
 
 
 def test_rate_limits_say_until_when(in_world: World, tmp_path: Path) -> None:

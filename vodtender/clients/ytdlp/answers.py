@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from yt_dlp.networking.exceptions import HTTPError, RequestError
+from yt_dlp.networking.exceptions import (
+    CertificateVerifyError,
+    HTTPError,
+    ProxyError,
+    RequestError,
+)
 from yt_dlp.utils import YoutubeDLError
 
 from vodtender.clients.retry_after import moment_to_return
@@ -25,13 +31,19 @@ SUBSCRIBER_ONLY_CODES = frozenset({"vod_manifest_restricted", "unauthorized_enti
 GONE_STATUSES = frozenset({403, 404, 410})
 _USUAL_WAIT = timedelta(seconds=60)
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_WAY = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH})
+_BROKE = "the connection broke"
+_TUNNEL_FAILED = "Tunnel connection failed: "
 COOKIES_HINT = "vodtender auth import cookies FILE"
 
 
-def meaning(error: BaseException, *, has_cookies: bool) -> VodtenderError:
-    """The answer that an exception from yt-dlp, the network or the disk stands for."""
+def meaning(error: BaseException, *, has_cookies: bool, asked_for: str = "") -> VodtenderError:
+    """The answer that an exception from yt-dlp, the network or the disk stands for.
+
+    `asked_for` says in words what Twitch was asked for.
+    """
     for link in _chain(error):
-        known = _known(link, has_cookies=has_cookies)
+        known = _known(link, has_cookies=has_cookies, asked_for=asked_for)
         if known is not None:
             return known
     if isinstance(error, (YoutubeDLError, OSError)):
@@ -41,20 +53,47 @@ def meaning(error: BaseException, *, has_cookies: bool) -> VodtenderError:
     return Transient(said, code="child_failed")
 
 
-def _known(link: BaseException, *, has_cookies: bool) -> VodtenderError | None:
+def _known(link: BaseException, *, has_cookies: bool, asked_for: str) -> VodtenderError | None:
     """What one exception of the chain stands for by itself, if anything."""
     if isinstance(link, VodtenderError):
         return link
     if isinstance(link, HTTPError):
-        return from_status(link, has_cookies=has_cookies)
+        return from_status(link, has_cookies=has_cookies, asked_for=asked_for)
     if isinstance(link, RequestError):
-        return Transient(f"Twitch cannot be reached: {words(link)}", code="network")
+        return unreachable(link, "Twitch cannot be reached")
     if isinstance(link, OSError) and link.errno in _NO_ROOM:
         return disk_full()
     return garbage("it is not JSON") if isinstance(link, json.JSONDecodeError) else None
 
 
-def from_status(error: HTTPError, *, has_cookies: bool) -> VodtenderError:
+def unreachable(error: RequestError, what: str) -> Transient:
+    """What a failed connection means; `what` says in words which. A proxy and an authority
+    that nobody trusts are matters for whoever has set them."""
+    told, hint = words(error), ""
+    if isinstance(error, CertificateVerifyError):
+        told = "its certificate is not trusted"
+        hint = "behind an intercepting proxy, point SSL_CERT_FILE at its certificate"
+    elif isinstance(error, ProxyError):
+        told = _of_the_proxy(error)
+        hint = "" if told == _BROKE else "check HTTPS_PROXY and NO_PROXY"
+    return Transient(f"{what}: {told}", hint=hint, code="network")
+
+
+def _of_the_proxy(error: ProxyError) -> str:
+    """What the proxy said, or why there is no way to it, out of all that it is wrapped in. An
+    address, which may hold a password, is not in it."""
+    for link in _chain(error):
+        if not isinstance(link, OSError):
+            continue
+        if str(link).startswith(_TUNNEL_FAILED):
+            return f"the proxy refuses ({str(link).removeprefix(_TUNNEL_FAILED)})"
+        if isinstance(link, socket.gaierror) or link.errno in _NO_WAY:
+            return f"the proxy cannot be reached ({link.strerror})"
+    # A connection that the server drops is called the proxy's fault, too.
+    return _BROKE
+
+
+def from_status(error: HTTPError, *, has_cookies: bool, asked_for: str = "") -> VodtenderError:
     """The answer that an HTTP status stands for."""
     status = error.status
     if asks_to_wait(error):
@@ -67,7 +106,8 @@ def from_status(error: HTTPError, *, has_cookies: bool) -> VodtenderError:
             hint=COOKIES_HINT,
             code="cookies_refused",
         )
-    return Transient(f"Twitch answered HTTP {status}.", code=f"http_{status}")
+    when = f" when asked for {asked_for}" if asked_for else ""
+    return Transient(f"Twitch answered HTTP {status}{when}.", code=f"http_{status}")
 
 
 def asks_to_wait(error: HTTPError) -> bool:
@@ -81,7 +121,7 @@ def from_manifest_refusal(error: HTTPError, vod_id: str, *, has_cookies: bool) -
     if error.status in {404, 410}:
         return missing(vod_id)
     if error.status != 403:
-        return from_status(error, has_cookies=has_cookies)
+        return from_status(error, has_cookies=has_cookies, asked_for=f"VOD {vod_id}'s playlists")
     error_code = _error_code(error)
     if error_code in SUBSCRIBER_ONLY_CODES:
         why = "the account in the cookies file is none" if has_cookies else "there are no cookies"
@@ -135,7 +175,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield link
         exc_info = getattr(link, "exc_info", None)
         waiting.append(exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) > 1 else None)
-        waiting += [getattr(link, "cause", None), link.__cause__, link.__context__]
+        waiting += [getattr(link, "cause", None), link.__cause__, link.__context__, *link.args]
 
 
 def _error_code(error: HTTPError) -> str:

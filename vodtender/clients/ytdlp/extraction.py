@@ -70,14 +70,17 @@ class Twitch:
     def vod(self, vod_id: str) -> FoundVod:
         """Find a VOD and its playlist. Raises an answer."""
         url = f"https://www.twitch.tv/videos/{vod_id}"
-        with self._answering():
+        with self._answering(f"VOD {vod_id}"):
             info = self._ydl.extract_info(url, download=False, ie_key="TwitchVod")
             return _found(info, vod_id)
         raise AssertionError  # pragma: no cover
 
     def media_playlist(self, vod: FoundVod) -> playlist.MediaPlaylist:
         """Fetch and read the playlist of the chosen format. Raises an answer."""
-        with self._answering(), self.open(vod.playlist_url, vod.headers) as response:
+        with (
+            self._answering("the VOD's playlist"),
+            self.open(vod.playlist_url, vod.headers) as response,
+        ):
             data = response.read(_LARGEST_PLAYLIST_BYTES)
             declared = response.headers.get("Content-Length")
             compressed = response.headers.get("Content-Encoding")
@@ -94,7 +97,7 @@ class Twitch:
         """The channel's VODs of one kind, newest first. Raises an answer."""
         page = f"https://www.twitch.tv/{quote(channel, safe='')}/videos"
         url = f"{page}?filter={_FILTERS[kind]}&sort=time"
-        with self._answering():
+        with self._answering(f"the VODs of {channel}"):
             # Unprocessed: the pages come one by one, as they are asked for.
             listing = self._ydl.extract_info(
                 url, download=False, process=False, ie_key="TwitchVideos"
@@ -105,18 +108,20 @@ class Twitch:
     def live(self, channel: str) -> dict[str, Any] | None:
         """The channel's stream that is on the air: `stream_id` and `timestamp`; None if there
         is none. Raises an answer."""
-        with self._answering():
+        with self._answering(f"the stream of {channel}"):
             return self._live.look(channel)
         raise AssertionError  # pragma: no cover
 
     @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _answering(self, asked_for: str) -> Iterator[None]:
         try:
             yield
         except VodtenderError:
             raise
         except Exception as error:
-            raise answers.meaning(error, has_cookies=self.has_cookies) from error
+            raise answers.meaning(
+                error, has_cookies=self.has_cookies, asked_for=asked_for
+            ) from error
 
 
 def _options(

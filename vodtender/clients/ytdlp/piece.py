@@ -108,8 +108,7 @@ class PieceFetcher:
             error.close()
             raise _refusal(error) from error
         except RequestError as error:
-            said = f"A segment's connection broke: {answers.words(error)}"
-            raise _TryAgain(Transient(said, code="network")) from error
+            raise _TryAgain(answers.unreachable(error, "A segment's connection broke")) from error
         finally:
             if stored is None:
                 self.on_bytes(-counted)
