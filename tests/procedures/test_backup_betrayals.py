@@ -393,7 +393,8 @@ def ended(place: Place) -> int:
     with place.connect() as connection:
         found = connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'vodtender psql' AND starts_with(datname, %s)",
-            (place.name,),
+            " WHERE starts_with(application_name, 'vodtender') AND starts_with(datname, %s)"
+            " AND datname <> %s",
+            (place.name, place.name),
         )
         return len(found.fetchall())

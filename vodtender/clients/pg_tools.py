@@ -252,10 +252,17 @@ def running(
 
 def run(tools: Tools, program: str, arguments: Sequence[str], *, dsn: str | None = None) -> str:
     """Runs it to its end; what it wrote to stdout. Raises ToolFailedError."""
+    return run_raw(tools, program, arguments, dsn=dsn).decode("utf-8", "replace")
+
+
+def run_raw(
+    tools: Tools, program: str, arguments: Sequence[str], *, dsn: str | None = None
+) -> bytes:
+    """The same, in whatever encoding it was written."""
     with running(tools, program, arguments, dsn=dsn, stdout=subprocess.PIPE) as started:
         out = started.stdout.read()
         started.finish()
-    return out.decode("utf-8", "replace")
+    return out
 
 
 def psql_for(dsn: str, server_version: int) -> Tools:

@@ -23,6 +23,7 @@ from vodtender.clients.dump import DamagedBackupError, widen
 from vodtender.clients.pg_tools import Tools
 from vodtender.clients.plain_dump import PlainDump, damaged, foreign
 from vodtender.errors import Refused, VodtenderError
+from vodtender.model.dumped import Part
 
 _BLOCK_BYTES = 1 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -34,7 +35,6 @@ _LISTED_RIGHTS = re.compile(r"\d+; \d+ \d+ (?:DEFAULT )?ACL ")
 _OURS = ("--no-owner", "--no-acl")
 _BEGINNING_BYTES = 32 << 20
 """Far more than the list of what is in our database takes."""
-_MOST_JOBS = 8
 _BROKEN = (EOFError, OSError, zlib.error, zstd.Error)
 
 Progress = Callable[[int], object]
@@ -102,50 +102,14 @@ def inspect(path: Path, tools: Tools) -> Contents:
     return Contents(kind, frozenset(reader.tables))
 
 
-def load(path: Path, kind: Kind, tools: Tools, dsn: str, *, progress: Progress) -> list[str]:
-    """Puts all of a dump into an empty database that nobody else uses: half of it may be there
-    after an error. Objects belong to the role of the DSN. Returns the statements that give other
+def load_plain(path: Path, tools: Tools, dsn: str, *, progress: Progress) -> list[str]:
+    """Puts all of a plain dump into an empty database that nobody else uses, by psql, in one
+    transaction. Objects belong to the role of the DSN. Returns the statements that give other
     roles their rights, which may not be there.
-
-    Tables and rows go in by one transaction in which the rows are frozen at once: so the first
-    look at each does not write all of it anew. Indexes and constraints follow, several at a time.
 
     Raises DamagedBackupError, Refused; DatabaseUnavailable when the server ends or its disk is
     full.
     """
-    if kind is Kind.PLAIN:
-        return _execute(path, _blocks(path, progress), tools, dsn)
-    with _as_sql(path, tools, progress) as statements:
-        _execute(path, statements, tools, dsn)
-    with _beginning(path) as beginning:
-        arguments = ["--section=post-data", f"--jobs={_jobs()}", "--exit-on-error", "--no-password"]
-        with pg_tools.running(
-            tools, "pg_restore", [*arguments, *_OURS, str(beginning)], dsn=dsn
-        ) as started:
-            _finish(path, started)
-        return _rights(path, beginning, tools)
-
-
-def _rights(path: Path, beginning: Path, tools: Tools) -> list[str]:
-    try:
-        listed = pg_tools.run(tools, "pg_restore", ["--list", str(beginning)])
-        wanted = [line for line in listed.splitlines() if _LISTED_RIGHTS.match(line)]
-        if not wanted:
-            return []
-        choice = beginning.with_name("rights")
-        choice.write_text("\n".join(wanted) + "\n", encoding="utf-8")
-        arguments = [f"--use-list={choice}", "--no-owner", "--file=-", str(beginning)]
-        reader = PlainDump(path)
-        made = pg_tools.run(tools, "pg_restore", arguments).encode()
-        for _ in reader.lines(iter((made,))):
-            pass
-    except VodtenderError as error:
-        raise _said(path, error) from error
-    return reader.rights
-
-
-def _execute(path: Path, statements: Iterator[bytes], tools: Tools, dsn: str) -> list[str]:
-    """Gives plain SQL to psql, in one transaction; what it holds back of rights."""
     reader = PlainDump(path)
     arguments = ["--no-psqlrc", "--quiet", "--no-password", "--single-transaction"]
     # Codes, by which errors are told apart; and never the row that an error was met in.
@@ -154,7 +118,7 @@ def _execute(path: Path, statements: Iterator[bytes], tools: Tools, dsn: str) ->
     with pg_tools.running(tools, "psql", arguments, dsn=dsn, stdin=subprocess.PIPE) as started:
         widen(started.stdin.fileno())
         try:
-            for block in reader.lines(statements):
+            for block in reader.lines(_blocks(path, progress)):
                 started.stdin.write(block)
             started.stdin.close()
         except BrokenPipeError:
@@ -162,6 +126,54 @@ def _execute(path: Path, statements: Iterator[bytes], tools: Tools, dsn: str) ->
         except _BROKEN as error:
             raise damaged(path, str(error)) from error
         _finish(path, started)
+    return reader.rights
+
+
+@contextmanager
+def rows(path: Path, tools: Tools, *, progress: Progress) -> Iterator[Iterator[Part]]:
+    """The tables and rows of a custom dump, for one transaction, in which the rows are frozen at
+    once: so the first look at each does not write all of it anew. Objects belong to whoever
+    executes it.
+
+    Raises DamagedBackupError and Refused, in the block too.
+    """
+    with _as_sql(path, tools, progress) as blocks:
+        yield PlainDump(path).parts(blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What a custom dump has beside tables and rows. `statements` make indexes and constraints;
+    `rights` are those that give other roles their rights, which may not be there."""
+
+    statements: bytes
+    rights: list[str]
+
+
+def rest(path: Path, tools: Tools) -> Rest:
+    """Of a custom dump. Raises DamagedBackupError, Refused."""
+    with _beginning(path) as beginning:
+        try:
+            arguments = ["--section=post-data", "--file=-", *_OURS, str(beginning)]
+            made = pg_tools.run_raw(tools, "pg_restore", arguments)
+            statements = b"".join(PlainDump(path).lines(iter((made,))))
+            return Rest(statements, _rights(path, beginning, tools))
+        except VodtenderError as error:
+            raise _said(path, error) from error
+
+
+def _rights(path: Path, beginning: Path, tools: Tools) -> list[str]:
+    listed = pg_tools.run(tools, "pg_restore", ["--list", str(beginning)])
+    wanted = [line for line in listed.splitlines() if _LISTED_RIGHTS.match(line)]
+    if not wanted:
+        return []
+    choice = beginning.with_name("rights")
+    choice.write_text("\n".join(wanted) + "\n", encoding="utf-8")
+    arguments = [f"--use-list={choice}", "--no-owner", "--file=-", str(beginning)]
+    reader = PlainDump(path)
+    made = pg_tools.run_raw(tools, "pg_restore", arguments)
+    for _ in reader.lines(iter((made,))):
+        pass
     return reader.rights
 
 
@@ -185,6 +197,8 @@ def _as_sql(path: Path, tools: Tools, progress: Progress) -> Iterator[Iterator[b
                 feeding.result()
             except BrokenPipeError:
                 raise _said(path, started.failure()) from None
+            except _BROKEN as error:
+                raise damaged(path, str(error)) from error
             _finish(path, started)
 
         try:
@@ -204,8 +218,8 @@ def _feed(started: pg_tools.Running, data: Iterator[bytes]) -> None:
 
 @contextmanager
 def _beginning(path: Path) -> Iterator[Path]:
-    """A file with the list that a custom dump begins with, without its rows: for pg_restore to
-    go back and forth in, as it must to do several things at a time."""
+    """A file with the list that a custom dump begins with, without its rows: which pg_restore is
+    asked for several things."""
     with temporary.directory() as directory:
         beginning = directory / "beginning"
         with beginning.open("wb") as file:
@@ -214,10 +228,6 @@ def _beginning(path: Path) -> Iterator[Path]:
                 if file.tell() >= _BEGINNING_BYTES:
                     break
         yield beginning
-
-
-def _jobs() -> int:
-    return max(1, min(os.cpu_count() or 1, _MOST_JOBS))
 
 
 def _finish(path: Path, started: pg_tools.Running) -> None:
@@ -277,7 +287,12 @@ def _said(path: Path, error: VodtenderError) -> VodtenderError:
             hint="apt-get install postgresql-client   (https://apt.postgresql.org)",
             code="pg_tools_missing",
         )
+    return refused(path, error.message)
+
+
+def refused(path: Path, why: str) -> DamagedBackupError:
+    """For a dump that a server, or one of its programs, does not take."""
     return DamagedBackupError(
-        f"{path.name} cannot be restored: {error.message}",
+        f"{path.name} cannot be restored: {why}",
         hint="try another one: vodtender backup list",
     )

@@ -3,21 +3,23 @@ takes the real one's place."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vodtender.clients import restoring
 from vodtender.clients.dump import DamagedBackupError
-from vodtender.clients.restoring import Contents
+from vodtender.clients.restoring import Contents, Kind
 from vodtender.config.settings import Settings
 from vodtender.errors import Refused, VodtenderError
 from vodtender.model.backup import row_differences
 from vodtender.procedures.backup_source import Source
 from vodtender.procedures.opening import open_embedded
 from vodtender.procedures.progress import Tell
-from vodtender.store import backups, databases, migrate, restored
+from vodtender.store import backups, databases, loading, migrate, restored
 from vodtender.store.database import connect, translated
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from vodtender.store.database import Connection
 
 _OURS = frozenset({"vods", "vod_history", "schema_migrations"})
+_MOST_CORES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +182,25 @@ def filled(source: Source, contents: Contents, server: Server, tell: Tell) -> It
 
 
 def _load(source: Source, contents: Contents, server: Server, dsn: str, tell: Tell) -> list[str]:
-    tell("restoring", 0, source.size_bytes)
-    return restoring.load(
-        source.path,
-        contents.kind,
-        server.tools("psql"),
-        dsn,
-        progress=lambda done: tell("restoring", done, source.size_bytes),
-    )
+    """What is left are the statements that give other roles their rights."""
+
+    def progress(done: int) -> None:
+        tell("restoring", done, source.size_bytes)
+
+    progress(0)
+    if contents.kind is Kind.PLAIN:
+        return restoring.load_plain(source.path, server.tools("psql"), dsn, progress=progress)
+    tools = server.tools("pg_restore")
+    with ThreadPoolExecutor(1, thread_name_prefix="rest") as other:
+        reading = other.submit(restoring.rest, source.path, tools)
+        try:
+            with restoring.rows(source.path, tools, progress=progress) as parts:
+                loading.load(dsn, parts)
+            rest = reading.result()
+            loading.finish(dsn, rest.statements, cores=min(os.cpu_count() or 1, _MOST_CORES))
+        except loading.StatementFailedError as error:
+            raise restoring.refused(source.path, error.message) from error
+    return rest.rights
 
 
 def _compare(source: Source, rows: dict[str, int]) -> None:
