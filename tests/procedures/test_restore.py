@@ -234,6 +234,74 @@ def test_rights_of_other_roles_stay_and_roles_that_are_gone_are_named(
             admin.execute("DROP ROLE IF EXISTS gone")
 
 
+_ODD = r"""
+    CREATE SCHEMA "Odd;";
+    CREATE TABLE "Odd;"."ta ble" (a text UNIQUE, "b;" int NOT NULL, c int4range,
+        CONSTRAINT "both ""of"" them;" PRIMARY KEY (a, "b;"),
+        CONSTRAINT later UNIQUE ("b;") DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT covers UNIQUE ("b;") INCLUDE (a), EXCLUDE USING gist (c WITH &&));
+    INSERT INTO "Odd;"."ta ble" VALUES ('', 1), (E'\\\\.\n\\\\', 2), ('x', 3);
+    CREATE INDEX "i;" ON "Odd;"."ta ble" ("b;") WITH (fillfactor = 70)
+        WHERE a <> E'CREATE INDEX; \n''--';
+    ALTER TABLE "Odd;"."ta ble" CLUSTER ON "both ""of"" them;";
+    ALTER TABLE "Odd;"."ta ble" REPLICA IDENTITY USING INDEX "both ""of"" them;";
+    COMMENT ON CONSTRAINT "both ""of"" them;" ON "Odd;"."ta ble" IS E'of;\n--\n-- Name: two';
+    COMMENT ON INDEX "Odd;"."i;" IS 'CREATE INDEX; of it';
+    CREATE STATISTICS "Odd;".known ON a, "b;" FROM "Odd;"."ta ble";
+    CREATE RULE two AS ON DELETE TO "Odd;"."ta ble" DO (NOTIFY a; NOTIFY b;);
+    CREATE TABLE parted (id int, at date NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+    CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+    CREATE INDEX parted_by_at ON parted (at);
+    INSERT INTO parted VALUES (1, '2026-05-05');
+    CREATE TABLE child (id int PRIMARY KEY, parent int, at date,
+        FOREIGN KEY (parent, at) REFERENCES parted);
+    INSERT INTO child VALUES (1, 1, '2026-05-05');
+    CREATE MATERIALIZED VIEW seen AS SELECT * FROM child;
+    CREATE UNIQUE INDEX seen_id ON seen (id);
+    CREATE TABLE bare ();
+    CREATE TABLE single (a text);
+    INSERT INTO single VALUES (''), (E'\\.'), (NULL);
+"""
+_ODD_ROWS = (
+    'SELECT * FROM "Odd;"."ta ble" ORDER BY 2',
+    "SELECT * FROM parted",
+    "SELECT * FROM child",
+    "SELECT * FROM seen",
+    "SELECT * FROM single ORDER BY 1",
+    "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid",
+)
+
+
+def test_whatever_an_operator_has_added_is_as_it_was(place: Place) -> None:
+    place.do(_ODD)
+
+    def contents() -> list[object]:
+        made = pg_tools.run(pg_tools.embedded(), "pg_dump", ["--schema-only"], dsn=place.dsn)
+        with place.connect() as connection:
+            rows = [connection.execute(query.encode()).fetchall() for query in _ODD_ROWS]
+        return [line for line in made.splitlines() if not line.startswith("\\")] + rows
+
+    before = contents()
+    place.restore(place.back_up().name, replace=True)
+    assert contents() == before
+
+
+def test_what_the_rows_do_not_bear_is_told_without_them(place: Place) -> None:
+    place.do("ALTER TABLE vods DROP CONSTRAINT vods_twitch_vod_id_key")
+    place.add(3)
+    made = place.back_up()
+    dump = b"".join(zstd.blocks(place.backups / made.name))
+    index = b"CREATE INDEX vods_by_state ON public.vods USING btree (state, id);"
+    unique = b"CREATE UNIQUE INDEX x ON public.vods USING btree (twitch_vod_id)"
+    assert dump.count(index) == 1
+    path = place.directory / "elsewhere.dump"
+    path.write_bytes(dump.replace(index, unique.ljust(len(index) - 1) + b";"))
+    with pytest.raises(DamagedBackupError, match="23505: could not create unique") as caught:
+        place.restore(str(path), replace=True)
+    assert "Key" not in caught.value.message
+    assert place.databases() == [place.name]
+
+
 # --- what is refused --------------------------------------------------------------------------
 
 
