@@ -279,7 +279,7 @@ def test_whatever_an_operator_has_added_is_as_it_was(place: Place) -> None:
         made = pg_tools.run(pg_tools.embedded(), "pg_dump", ["--schema-only"], dsn=place.dsn)
         with place.connect() as connection:
             rows = [connection.execute(query.encode()).fetchall() for query in _ODD_ROWS]
-        return [line for line in made.splitlines() if not line.startswith("\\")] + rows
+        return [*(line for line in made.splitlines() if not line.startswith("\\")), *rows]
 
     before = contents()
     place.restore(place.back_up().name, replace=True)
