@@ -119,7 +119,9 @@ def test_what_twitch_lists_and_does_not_give_is_tried_again() -> None:
     standing = change.standing
     assert (standing.stage, standing.problem_code) == (Stage.QUEUED, "vod_hidden")
     assert standing.problem == "no such video, but Twitch's API lists it"
-    assert (standing.missing_since, change.signal) == (None, Signal.FAILURE)
+    assert (standing.missing_since, change.signal) == (None, Signal.NOTHING)
+    still = decided(coming_down(download_attempts=99), Missing("no such video", confirmed=False))
+    assert still.signal is Signal.FAILURE, "a moment is no failure of the channel, but hours are"
 
 
 # --- it went wrong ----------------------------------------------------------------------

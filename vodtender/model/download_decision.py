@@ -67,7 +67,10 @@ class DownloadStep(Step):
             return self.not_to_be_had(f"{why} ({said})", "vod_missing")
         if outcome.confirmed is False:
             error = Transient(f"{said}, but Twitch's API lists it", code="vod_hidden")
-            return self.again(replace(self.at_rest(), missing_since=None), error)
+            change = self.again(replace(self.at_rest(), missing_since=None), error)
+            # No failure of the channel, unless it lasts: one moment may strike many VODs.
+            passes = change.standing.waiting_for is Waiting.BACKOFF
+            return replace(change, signal=Signal.NOTHING) if passes else change
         standing = replace(self.at_rest(), missing_since=since or self.now)
         problem = f"{said}; looking once more before it is believed"
         until = (since or self.now) + self.policy.second_look

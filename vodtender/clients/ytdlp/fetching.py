@@ -33,6 +33,8 @@ _GAPS_NAMED = 10
 _MOST_JUMPS = 1000
 """Each costs ffmpeg a pipe."""
 _ROOM_SAMPLE_SEGMENTS = 8
+_MOST_ROUNDS = 3
+"""A VOD that has grown so often while it came down is still being recorded."""
 
 
 class _StillRecording(Exception):  # noqa: N818 - an outcome, not a failure
@@ -66,6 +68,7 @@ class Fetch:
             try:
                 record = self._finished() or self._fetch()
             except _StillRecording:
+                self._directory.drop_leftovers()
                 record = None
             except BaseException:
                 self._directory.drop_leftovers()
@@ -85,7 +88,20 @@ class Fetch:
     def _fetch(self) -> dict[str, Any]:
         self._binary = ffmpeg.find()
         self._twitch = open_twitch(self.request, self.speaker)
-        vod, playlist = self._find()
+        found = self._find()
+        for _ in range(_MOST_ROUNDS):
+            made = self._made(*found)
+            grown = self._grown(made)
+            if grown is None:
+                self.phase = "verifying"
+                record = verified(self._binary, made)
+                self._directory.finish(made.path, record)
+                return record
+            made.path.unlink()
+            found = grown
+        raise _StillRecording
+
+    def _made(self, vod: FoundVod, playlist: MediaPlaylist) -> Made:
         if self.request["max_size_bytes"] is not None:
             self._warn_of_size(vod, playlist)
         self._check_length(vod, playlist)
@@ -93,10 +109,25 @@ class Fetch:
         made = self._made_of(vod, playlist, self._make(vod, playlist))
         if playlist.segments[0].init_url is None and made.lasts_otherwise():
             made = self._remade(made)
-        self.phase = "verifying"
-        record = verified(self._binary, made)
-        self._directory.finish(made.path, record)
-        return record
+        return made
+
+    def _grown(self, made: Made) -> tuple[FoundVod, MediaPlaylist] | None:
+        """What Twitch shows by now, if that is longer: a stream that had dropped may have gone
+        on in the same VOD. One that cannot be looked at, or is gone, is as it was."""
+        try:
+            vod, playlist = self._find()
+        except VodtenderError as error:
+            self.speaker.log("debug", f"No second look at the VOD: {error.message}")
+            return None
+        seconds = made.playlist.total_seconds
+        if playlist.total_seconds - seconds <= completeness.allowed_shortfall_seconds(seconds):
+            return None
+        self.speaker.log(
+            "info",
+            f"The VOD has grown from {seconds:.0f} s to {playlist.total_seconds:.0f} s while it "
+            "came down: what is new is fetched, too.",
+        )
+        return vod, playlist
 
     # --- finding ----------------------------------------------------------------------
 

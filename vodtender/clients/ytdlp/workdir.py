@@ -92,10 +92,11 @@ class WorkDirectory:
                 self._end_torn_line()
                 raise OSError(errno.ENOSPC, "the journal's line was cut short")
         os.replace(self.temporary(key), self.path / stored.name)
+        self._known[key] = stored
         return stored
 
     def kept(self, key: str) -> Stored | None:
-        """What an earlier attempt left of this piece, if it is whole. Reads all of it."""
+        """What is there of this piece already, if it is whole. Reads all of it."""
         stored = self._known.get(key)
         if stored is None:
             return None
