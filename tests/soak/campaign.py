@@ -30,6 +30,8 @@ _BYTES_PER_SECOND = 400_000
 _OLDEST = timedelta(days=10)
 _FEW = 4
 _LIFE_SECONDS = (0.3, 3.5)
+"""Where a command takes a second or less; longer on a machine that is busy, where all does."""
+_LONGEST_COMMAND_SECONDS = 5.0
 _DATABASE_LIFE_SECONDS = (3.0, 9.0)
 _END_SECONDS = 300.0
 _WEB = Badness(cut=0.004, delay=0.02, corrupt=0.002)
@@ -153,6 +155,7 @@ class Campaign:
     relays: list[Relay] = field(default_factory=list)
     _daemons: list[Daemon] = field(default_factory=list)
     _environ: dict[str, str] = field(default_factory=dict)
+    _command_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.chance = Random(self.plan.seed)
@@ -185,6 +188,7 @@ class Campaign:
     def log_in(self) -> None:
         import json
 
+        began = time.monotonic()
         done = command(
             *("auth", "import", "youtube", "-"),
             environ={**self._environ, **self.world.env(), "DB_DSN": self.server.dsn},
@@ -192,6 +196,7 @@ class Campaign:
             said=json.dumps(self.world.google.credentials()),
         )
         assert done.returncode == 0, done.stderr
+        self._command_seconds = time.monotonic() - began
 
     def harass(self) -> None:
         """Kills until there were enough kills. The queue is never empty meanwhile."""
@@ -250,7 +255,7 @@ class Campaign:
             relay.close()
 
     def _life(self) -> float:
-        return self.chance.uniform(*_LIFE_SECONDS)
+        return max(1.0, self._command_seconds) * self.chance.uniform(*_LIFE_SECONDS)
 
     def _kill(self, daemon: Daemon) -> bool:
         """False if it had ended before."""
@@ -283,10 +288,12 @@ class Campaign:
         self.server.ensure_running()
 
     def _ask_for_status(self) -> None:
+        began = time.monotonic()
         try:
             command("status", "--json", environ=self._environ, directory=self.directory)
         except subprocess.TimeoutExpired:
             self.hung += 1
+        self._command_seconds = min(time.monotonic() - began, _LONGEST_COMMAND_SECONDS)
 
     def _to_world(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.world.proxy.port), timeout=None)
