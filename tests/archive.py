@@ -142,6 +142,7 @@ _FILE = {
     "directory_id": DIRECTORY,
     "file_size_bytes": 1000,
     "file_sha256": "ab" * 32,
+    "file_crc32": 0xABABABAB,
     "file_seconds": 60.0,
     "downloaded_at": BEGAN,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -61,6 +62,7 @@ class Cold:
             "directory_id": self.directory.id,
             "file_size_bytes": size,
             "file_sha256": hashlib.sha256(content).hexdigest(),
+            "file_crc32": zlib.crc32(content),
             "file_seconds": 60.0,
         }
         add_vod(self.database, vod_id, **(columns | more))

@@ -1,7 +1,7 @@
 """Archiving 2 GB: `vodtender archive` against a plain `boto3.upload_file` to the same store.
 
-Both as whole processes, from the start of Python to the end. Ours compares the file with its
-checksum, proves the object, writes to the database and removes the file besides.
+Both as whole processes, from the start of Python to the end. Ours compares the file with the
+CRC32 of its download, proves the object, writes to the database and removes the file besides.
 
 The store (`s3_sink`) reads and drops what it is given: moto needs longer for 2 GB than both clients
 together, so that a figure taken from it would be its own.
@@ -14,8 +14,10 @@ import os
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -41,12 +43,12 @@ store.upload_file(sys.argv[2], "bucket", "vods/plain.mp4", ExtraArgs={"StorageCl
 
 def measure(directory: Path, effort: Effort) -> Iterator[Figure]:
     size_bytes = effort.choose(256 << 20, 2_000_000_000)
-    original, sha256 = _made(directory, size_bytes)
+    made = _made(directory, size_bytes)
     with acquire(directory / "postgres", durable=False) as server:
         migrate(server.dsn)
         with _store() as port:
             environment = _environment(port, server.dsn, directory)
-            bench = _Bench(original, sha256, environment, server.dsn, directory)
+            bench = _Bench(made, environment, server.dsn, directory)
             found = alternating(
                 effort.choose(1, 5), {"vodtender": bench.ours, "upload_file": bench.plain}
             )
@@ -83,15 +85,13 @@ class _Bench:
 
     def __init__(
         self,
-        original: Path,
-        sha256: str,
+        made: _Made,
         environment: Mapping[str, str],
         dsn: str,
         directory: Path,
     ) -> None:
         self.most_megabytes = self.most_megabytes_plain = 0.0
-        self._original = original
-        self._sha256 = sha256
+        self._made = made
         self._environment = environment
         self._dsn = dsn
         self._data: DataDirectory = open_directory(directory / "data")
@@ -102,16 +102,24 @@ class _Bench:
         self._number += 1
         vod_id = str(self._number)
         path = self._data.root / f"title_{vod_id}.mp4"
-        os.link(self._original, path)
+        os.link(self._made.path, path)
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             connection.execute("DELETE FROM vods")
             connection.execute("DELETE FROM archived_files")
             connection.execute(
                 "INSERT INTO vods (twitch_vod_id, channel, stage, video_id, published_at,"
-                " created_at, downloaded_path, directory_id, file_size_bytes, file_sha256)"
+                " created_at, downloaded_path, directory_id, file_size_bytes, file_sha256,"
+                " file_crc32)"
                 " VALUES (%s, 'c', 'published', 'abc', now(), now() - interval '9 days', %s, %s,"
-                " %s, %s)",
-                (vod_id, str(path), self._data.id, path.stat().st_size, self._sha256),
+                " %s, %s, %s)",
+                (
+                    vod_id,
+                    str(path),
+                    self._data.id,
+                    path.stat().st_size,
+                    self._made.sha256,
+                    self._made.crc32,
+                ),
             )
         seconds, most = self._run([*VODTENDER, "archive", "--yes"])
         self.most_megabytes = max(self.most_megabytes, most)
@@ -122,7 +130,7 @@ class _Bench:
     def plain(self) -> float:
         """boto3 as its documentation has it."""
         endpoint = self._environment["AWS_ENDPOINT_URL"]
-        seconds, most = self._run([sys.executable, "-c", _PLAIN, endpoint, str(self._original)])
+        seconds, most = self._run([sys.executable, "-c", _PLAIN, endpoint, str(self._made.path)])
         self.most_megabytes_plain = max(self.most_megabytes_plain, most)
         return seconds
 
@@ -143,18 +151,26 @@ class _Bench:
         return seconds, peak.value
 
 
-def _made(directory: Path, size_bytes: int) -> tuple[Path, str]:
-    """A file of that size, in the page cache, and its checksum."""
-    path, digest, left = directory / "original.mp4", hashlib.sha256(), size_bytes
+@dataclass(frozen=True, slots=True)
+class _Made:
+    path: Path
+    sha256: str
+    crc32: int
+
+
+def _made(directory: Path, size_bytes: int) -> _Made:
+    """A file of that size, in the page cache, and its checksums."""
+    path, digest, crc32, left = directory / "original.mp4", hashlib.sha256(), 0, size_bytes
     with path.open("wb") as file:
         while left:
             block = os.urandom(min(left, _BLOCK_BYTES))
             digest.update(block)
+            crc32 = zlib.crc32(block, crc32)
             file.write(block)
             left -= len(block)
         file.flush()
         os.fsync(file.fileno())
-    return path, digest.hexdigest()
+    return _Made(path, digest.hexdigest(), crc32)
 
 
 @contextmanager

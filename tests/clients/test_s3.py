@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -100,6 +102,27 @@ def test_the_same_file_is_not_sent_twice(s3: S3, large: Path) -> None:
     large.write_bytes(b"x" + large.read_bytes()[1:])
     upload(s3.store, large, s3.at("k"))
     assert "UploadPart" in s3.seen()
+
+
+@pytest.mark.parametrize("digest", ["sha256", "crc32"])
+def test_a_file_that_is_not_what_it_should_be_never_becomes_an_object(
+    s3: S3, large: Path, digest: str
+) -> None:
+    data = large.read_bytes()
+    right = {"sha256": hashlib.sha256(data).hexdigest(), "crc32": zlib.crc32(data)}
+    wrong = {"sha256": "0" * 64, "crc32": zlib.crc32(data) ^ 1}
+
+    def bring(digests: dict[str, Any]) -> None:
+        upload(s3.store, large, s3.at("k"), **{digest: digests[digest]})
+
+    with pytest.raises(Transient, match="not what it was"):
+        bring(wrong)
+    assert s3.keys() == []
+    assert s3.store.client.list_multipart_uploads(Bucket=s3.bucket).get("Uploads", []) == []
+    bring(right)
+    with pytest.raises(Transient, match="not what it was"):
+        bring(wrong)
+    bring(right)
 
 
 def test_a_store_that_is_busy_is_asked_again(s3: S3, large: Path) -> None:

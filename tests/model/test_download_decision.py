@@ -42,7 +42,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 BACKOFF = Backoff(5, timedelta(seconds=2), timedelta(minutes=10))
 POLICY = Policy(download=BACKOFF, upload=BACKOFF, absence_wait=HOUR)
-FILE = FileRecord("/data/a_1.mp4", "d", 10, "00", 1.0)
+FILE = FileRecord("/data/a_1.mp4", "d", 10, "00", 0, 1.0)
 
 
 def coming_down(**more: object) -> Vod:

@@ -7,6 +7,7 @@ the sandbox; here it matters in which order things happen and where they are cut
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -279,6 +280,7 @@ class SmallTwitch:
             path=path,
             size_bytes=len(content),
             sha256=_sha256(content),
+            crc32=zlib.crc32(content),
             duration_seconds=60.0,
             segments=1,
             muted_segments=0,

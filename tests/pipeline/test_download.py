@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import zlib
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -192,6 +193,7 @@ def test_the_connection_is_cut_while_the_file_is_stored(fetcher: Fetcher) -> Non
     row = fetcher.row(vod)
     assert row["stage"] == "downloaded"
     assert str(fetcher.file_of(vod)) == row["downloaded_path"]
+    assert row["file_crc32"] == zlib.crc32(fetcher.file_of(vod).read_bytes())
     assert not list((fetcher.data / "in-progress").glob("[0-9]*"))
 
 

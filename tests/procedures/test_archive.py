@@ -430,6 +430,25 @@ def test_what_concerns_one_file_does_not_keep_the_others(in_directory: Cold) -> 
     assert in_directory.copy("1") is None
 
 
+@pytest.mark.parametrize("recorded", [{}, {"file_crc32": None}], ids=["crc32", "sha256"])
+def test_a_file_in_which_one_bit_has_flipped_stays(
+    in_s3: Cold, s3: S3, recorded: dict[str, Any]
+) -> None:
+    path = in_s3.add("1", size=8 * MIB + 1, **recorded)
+    rotten = bytearray(in_s3.contents["1"])
+    rotten[5 * MIB] ^= 4
+    path.write_bytes(rotten)
+    done = in_s3.run()
+    assert [file.fate for file in done.files] == ["failed"]
+    assert "not what it was" in done.failed[0].why
+    assert path.read_bytes() == rotten
+    assert in_s3.copy("1") is None
+    assert s3.keys() == []
+    path.write_bytes(in_s3.contents["1"])
+    assert in_s3.fates() == {"1": "moved"}
+    assert archived_bytes(in_s3, "1") == in_s3.contents["1"]
+
+
 def test_a_file_that_changes_while_it_is_archived_stays(cold: Cold) -> None:
     path = cold.add("1")
 

@@ -222,7 +222,7 @@ def test_running_work_ends_within_seconds_and_the_vod_is_skipped(
     assert (vod.worker_id, vod.cancel_reason, vod.next_try_at) == (None, None, None)
 
 
-FILE = FileRecord("/data/x.mp4", "d", 5, "ab" * 32, 60.0)
+FILE = FileRecord("/data/x.mp4", "d", 5, "ab" * 32, 77, 60.0)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ _FILE = {
     "directory_id": DIRECTORY,
     "file_size_bytes": 1000,
     "file_sha256": "00ff",
+    "file_crc32": 0xFF00FF00,
     "file_seconds": 60.0,
 }
 _IN_WORK = {"worker_id": WORKER, "lease_expires_at": datetime(2999, 1, 1, tzinfo=UTC)}

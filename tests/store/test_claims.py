@@ -303,12 +303,13 @@ def test_what_is_late_but_nobody_elses_yet_may_still_be_stored(connection: Conne
     rows.insert(connection)
     claim = rows.claim_of(taken(connection))
     let_expire(connection)
-    file = FileRecord("/data/a_1.mp4", DIRECTORY, 10, "00", 1.5, 2, ("gap",))
+    file = FileRecord("/data/a_1.mp4", DIRECTORY, 10, "00", 77, 1.5, 2, ("gap",))
     claims.settle(
         connection, claim, Stage.DOWNLOADING, Change(Standing(Stage.DOWNLOADED), file=file)
     )
     vod = rows.get(connection)
     assert (vod.stage, vod.worker_id, vod.gaps) == (Stage.DOWNLOADED, None, ("gap",))
+    assert (vod.file_sha256, vod.file_crc32) == ("00", 77)
 
 
 def test_a_result_that_comes_from_another_stage_is_not_stored(connection: Connection) -> None:
@@ -547,7 +548,18 @@ def test_a_file_that_is_gone_is_forgotten_where_it_lay_and_not_what_it_was(
     )
     after = rows.get(connection)
     assert (after.downloaded_path, after.directory_id) == (None, None)
-    assert after.file_sha256 == vod.file_sha256
+    assert (after.file_sha256, after.file_crc32) == (vod.file_sha256, vod.file_crc32)
+
+
+def test_a_file_that_an_older_program_records_does_not_get_the_crc32_of_the_one_before(
+    connection: Connection,
+) -> None:
+    vod = rows.situation(connection, "published")
+    assert vod.file_crc32 is not None
+    connection.execute("UPDATE vods SET file_sha256 = '00ff', file_size_bytes = 1")
+    assert rows.get(connection).file_crc32 == vod.file_crc32
+    connection.execute("UPDATE vods SET file_sha256 = 'ff00', file_size_bytes = 2")
+    assert rows.get(connection).file_crc32 is None
 
 
 # --- what it costs ----------------------------------------------------------------------

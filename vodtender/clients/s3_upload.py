@@ -79,13 +79,15 @@ def upload(
     storage_class: str = "STANDARD",
     metadata: dict[str, str] | None = None,
     sha256: str | None = None,
+    crc32: int | None = None,
     side_by_side: int | None = None,
     progress: Progress = lambda _done: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Sent:
     """Brings a file there and proves it. One that is there already, and the same, is not sent
-    again. The file must not change meanwhile; with `sha256`, what is not that never becomes an
-    object. `side_by_side` parts (8) are in memory at a time, and one more.
+    again. The file must not change meanwhile; with `sha256` or `crc32`, what is not that never
+    becomes an object; the CRC32 costs nothing. `side_by_side` parts (8) are in memory at a time,
+    and one more.
 
     Raises:
         Transient: the way or the store failed; begun again, it goes on. Or the file is not what
@@ -101,6 +103,7 @@ def upload(
         path,
         at,
         sha256=sha256,
+        crc32=crc32,
         side_by_side=side_by_side or _SIDE_BY_SIDE,
         progress=progress,
         should_stop=should_stop,
@@ -118,6 +121,7 @@ class _Sending:
         at: S3Location,
         *,
         sha256: str | None,
+        crc32: int | None,
         side_by_side: int,
         progress: Progress,
         should_stop: Callable[[], bool],
@@ -129,6 +133,7 @@ class _Sending:
         self._where = {"Bucket": at.bucket, "Key": at.key}
         self._what = f"uploading {at}"
         self._sha256 = sha256
+        self._crc32 = crc32
         self._side_by_side = side_by_side
         self._progress = progress
         self._should_stop = should_stop
@@ -295,6 +300,8 @@ class _Sending:
         crc32 = 0
         for part in parts:
             crc32 = combined(crc32, part.crc32, part.size_bytes)
+        if self._crc32 not in (None, crc32):
+            raise self._changed()
         whole = {"ChecksumCRC32": encoded(crc32), "ChecksumType": "FULL_OBJECT"}
         listed = [
             {
@@ -368,7 +375,9 @@ class _Sending:
                 crc32 = zlib.crc32(block, crc32)
                 if self._sha256 is not None:
                     digest.update(block)
-        if self._sha256 is not None and digest.hexdigest() != self._sha256:
+        if (self._sha256 is not None and digest.hexdigest() != self._sha256) or (
+            self._crc32 not in (None, crc32)
+        ):
             raise self._changed()
         return crc32
 

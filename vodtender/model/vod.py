@@ -109,6 +109,7 @@ class FileRecord:
     directory_id: str
     size_bytes: int
     sha256: str
+    crc32: int
     seconds: float
     muted_segments: int = 0
     gaps: tuple[str, ...] = ()
@@ -158,6 +159,7 @@ class Vod:
     directory_id: str | None
     file_size_bytes: int | None
     file_sha256: str | None
+    file_crc32: int | None
     file_seconds: float | None
     muted_segments: int | None
     gaps: tuple[str, ...]

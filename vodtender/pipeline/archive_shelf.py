@@ -170,7 +170,9 @@ class S3Shelf:
                 "vod-id": vod.twitch_vod_id,
                 "host": socket.gethostname().encode("ascii", "replace").decode(),
             },
-            sha256=vod.file_sha256,
+            # One is enough, and the CRC32 has to be computed anyway.
+            sha256=vod.file_sha256 if vod.file_crc32 is None else None,
+            crc32=vod.file_crc32,
             side_by_side=side_by_side,
             progress=progress,
             should_stop=should_stop,

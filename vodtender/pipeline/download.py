@@ -154,6 +154,7 @@ def _fetched(place: Workplace, vod: Vod, fetched: FetchedVod) -> Result:
         directory_id=place.directory.id,
         size_bytes=fetched.size_bytes,
         sha256=fetched.sha256,
+        crc32=fetched.crc32,
         seconds=fetched.duration_seconds,
         muted_segments=fetched.muted_segments,
         gaps=fetched.gaps,

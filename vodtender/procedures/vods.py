@@ -187,6 +187,7 @@ def _file(vod: Vod) -> dict[str, Any] | None:
         "path": vod.downloaded_path,
         "size_bytes": vod.file_size_bytes,
         "sha256": vod.file_sha256,
+        "crc32": vod.file_crc32,
         "duration_seconds": vod.file_seconds,
         "muted_segments": vod.muted_segments,
         "gaps": vod.gaps,

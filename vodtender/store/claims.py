@@ -218,6 +218,7 @@ def _file_values(change: Change) -> dict[str, Any]:
             "directory_id": file.directory_id,
             "file_size_bytes": file.size_bytes,
             "file_sha256": file.sha256,
+            "file_crc32": file.crc32,
             "file_seconds": file.seconds,
             "muted_segments": file.muted_segments,
             "gaps": list(file.gaps),

@@ -13,7 +13,7 @@ from vodtender.clients import ffmpeg
 from vodtender.clients.ytdlp.extraction import FoundVod
 from vodtender.clients.ytdlp.pool import Gone
 from vodtender.clients.ytdlp.verifying import Made, verified
-from vodtender.clients.ytdlp.workdir import Stored, sha256
+from vodtender.clients.ytdlp.workdir import Stored, digests
 from vodtender.errors import Transient
 from vodtender.model.playlist import MediaPlaylist, Segment
 
@@ -61,7 +61,7 @@ def _playlist(segments: tuple[Segment, ...]) -> MediaPlaylist:
 def test_a_whole_file_is_recorded_as_it_is(whole: Made) -> None:
     record = verified(ffmpeg.find(), whole)
     assert record["size_bytes"] == whole.path.stat().st_size
-    assert record["sha256"] == sha256(whole.path)
+    assert (record["sha256"], record["crc32"]) == digests(whole.path)
     assert record["duration_seconds"] == pytest.approx(_COUNT * _SECONDS, abs=0.1)
     assert (record["segments"], record["gaps"]) == (_COUNT, [])
 

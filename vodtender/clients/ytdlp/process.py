@@ -86,6 +86,7 @@ class FetchedVod:
     path: Path
     size_bytes: int
     sha256: str
+    crc32: int
     duration_seconds: float
     segments: int
     muted_segments: int
@@ -290,6 +291,7 @@ def _fetched(line: dict[str, Any], path: Path) -> FetchedVod:
         path=path,
         size_bytes=line["size_bytes"],
         sha256=line["sha256"],
+        crc32=line["crc32"],
         duration_seconds=line["duration_seconds"],
         segments=line["segments"],
         muted_segments=line["muted_segments"],

@@ -12,7 +12,7 @@ from typing import Any
 from vodtender.clients import ffmpeg
 from vodtender.clients.ytdlp.extraction import FoundVod
 from vodtender.clients.ytdlp.pool import Gone, Outcome
-from vodtender.clients.ytdlp.workdir import Stored, sha256
+from vodtender.clients.ytdlp.workdir import Stored, digests
 from vodtender.errors import Transient
 from vodtender.model import completeness
 from vodtender.model.playlist import MediaPlaylist
@@ -56,14 +56,16 @@ def verified(binary: Path, made: Made) -> dict[str, Any]:
     """The record of a file that is on the disk, whole and playable. Raises Transient."""
     with ThreadPoolExecutor(3) as threads:
         written = threads.submit(_sync, made.path)
-        digest = threads.submit(sha256, made.path)
+        digested = threads.submit(digests, made.path)
         played = threads.submit(ffmpeg.play_ends, binary, made.path).result()
         file_seconds = ffmpeg.duration_seconds(made.path)
         written.result()
         _judge(made, file_seconds, played)
+        sha256, crc32 = digested.result()
         return _record(made) | {
             "size_bytes": made.path.stat().st_size,
-            "sha256": digest.result(),
+            "sha256": sha256,
+            "crc32": crc32,
             "duration_seconds": file_seconds,
         }
 

@@ -129,7 +129,8 @@ class WorkDirectory:
             size = (self.path / VIDEO_NAME).stat().st_size
             if not isinstance(record, dict) or record["size_bytes"] != size:
                 return None
-            if record["sha256"] != sha256(self.path / VIDEO_NAME):
+            sha256, record["crc32"] = digests(self.path / VIDEO_NAME)
+            if record["sha256"] != sha256:
                 return None
         except (OSError, ValueError, KeyError):
             return None
@@ -169,10 +170,14 @@ class WorkDirectory:
             os.close(descriptor)
 
 
-def sha256(path: Path) -> str:
-    """Digest of a whole file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def digests(path: Path) -> tuple[str, int]:
+    """SHA-256, as hexadecimal digits, and CRC32 of a whole file."""
+    sha256, crc32, buffer = hashlib.sha256(), 0, memoryview(bytearray(_READ_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            sha256.update(buffer[:count])
+            crc32 = zlib.crc32(buffer[:count], crc32)
+    return sha256.hexdigest(), crc32
 
 
 def _crc32(path: Path) -> tuple[int, int]:
