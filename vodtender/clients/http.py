@@ -13,11 +13,9 @@ broken connection means.
 
 from __future__ import annotations
 
-import os
 import ssl
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +28,8 @@ from urllib3.poolmanager import PoolManager
 from urllib3.util.retry import Retry
 
 from vodtender import __version__
-from vodtender.errors import SettingsError, Transient, Uncertain
+from vodtender.clients.certificates import trusted_certificates
+from vodtender.errors import Transient, Uncertain
 
 CONNECT_TIMEOUT_SECONDS = 15.0
 """For connecting and for each write: urllib3 uses one limit for both."""
@@ -41,9 +40,6 @@ _POOL_CONNECTIONS_PER_HOST = 8
 _SEND_BLOCK_BYTES = 128 * 1024
 
 USER_AGENT = f"vodtender/{__version__}"
-
-_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
-"""The first that is set counts. Ours comes first: the others are often set machine-wide."""
 
 _in_flight = threading.local()
 
@@ -165,23 +161,6 @@ def session(
     """
     timeout_seconds = (connect_timeout_seconds, read_timeout_seconds)
     return _Session(timeout_seconds, trusted_certificates(environ))
-
-
-def trusted_certificates(environ: Mapping[str, str] | None = None) -> bool | str:
-    """What servers are verified against: a file, a directory, or True for the built-in list."""
-    variables = os.environ if environ is None else environ
-    for name in _CERTIFICATE_VARIABLES:
-        value = variables.get(name, "")
-        if not value:
-            continue
-        if not os.access(value, os.R_OK) or not Path(value).exists():
-            raise SettingsError(
-                f"{name} names {value}, which does not exist or cannot be read, "
-                "so no server's certificate can be checked",
-                hint=f"correct {name}, or unset it to use the built-in list",
-            )
-        return value
-    return True
 
 
 def answer_for(

@@ -16,12 +16,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
-from boto3.s3.transfer import TransferConfig
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from vodtender.clients.http import trusted_certificates
+from vodtender.clients.certificates import trusted_certificates
 from vodtender.clients.s3_answers import answer_for, answers, is_code
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound, Refused, Stopped, Transient
@@ -212,18 +211,21 @@ class Store:
             raise NotFound(f"There is no {at}.", code="no_object")
         if found.storage_class == storage_class:
             return
-        source = {"Bucket": at.bucket, "Key": at.key}
+        from boto3.s3.transfer import TransferConfig, create_transfer_manager
+
         config = TransferConfig(
             multipart_threshold=_LARGEST_COPY_BYTES, multipart_chunksize=_COPY_PART_BYTES
         )
-        with answers(f"moving {at} to {storage_class}"):
-            self.client.copy(
-                source,
+        with (
+            answers(f"moving {at} to {storage_class}"),
+            create_transfer_manager(self.client, config) as manager,
+        ):
+            manager.copy(
+                {"Bucket": at.bucket, "Key": at.key},
                 at.bucket,
                 at.key,
-                ExtraArgs={"StorageClass": storage_class, "MetadataDirective": "COPY"},
-                Config=config,
-            )
+                extra_args={"StorageClass": storage_class, "MetadataDirective": "COPY"},
+            ).result()
 
     def ask_for(self, at: S3Location, *, tier: str, days: int) -> None:
         """Asks for an archived object, to be readable for so many days. Twice is once.
@@ -270,13 +272,12 @@ def open_store(settings: Settings) -> Store:
     store, so open one for each piece of work. Raises SettingsError."""
     key = settings.aws_access_key_id
     with answers("opening S3"):
-        session = boto3.session.Session(
-            aws_access_key_id=key,
-            aws_secret_access_key=settings.aws_secret_access_key,
-            aws_session_token=settings.aws_session_token if key else None,
-            region_name=settings.aws_region,
-        )
-        client = session.client(
+        session = botocore.session.get_session()
+        if key:
+            session.set_credentials(key, settings.aws_secret_access_key, settings.aws_session_token)
+        if settings.aws_region is not None:
+            session.set_config_variable("region", settings.aws_region)
+        client = session.create_client(
             "s3",
             endpoint_url=settings.aws_endpoint_url,
             verify=_verify(),

@@ -22,7 +22,6 @@ from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, VodtenderE
 from vodtender.model.archive import ArchivedFile
 from vodtender.model.vod import Vod
 from vodtender.pipeline.archive_shelf import LostCopyError, Shelf, Shelves, Thawing, known_copy
-from vodtender.pipeline.download import drop_work
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.prune import look
 from vodtender.pipeline.workplace import Workplace
@@ -261,7 +260,7 @@ def _fetched(
             made.unlink(missing_ok=True)
         raise _not_written(place, error) from error
     place.intact.trust(path, copy.sha256)
-    drop_work(place, vod)
+    place.drop_work(vod)
     _log.info("fetched from the archive", vod=vod.twitch_vod_id, path=path)
     return path
 

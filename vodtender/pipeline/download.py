@@ -15,7 +15,6 @@ from vodtender.clients.ytdlp.process import (
     StillRecording,
     fetch,
 )
-from vodtender.clients.ytdlp.workdir import discard
 from vodtender.errors import Locked, Rejected, VodtenderError
 from vodtender.model.outcome import (
     Adopted,
@@ -171,15 +170,7 @@ def _fetched(place: Workplace, vod: Vod, fetched: FetchedVod) -> Result:
 def _placed(place: Workplace, vod: Vod, target: Path, sha256: str) -> None:
     with suppress(OSError):
         place.intact.trust(target, sha256)
-    drop_work(place, vod)
-
-
-def drop_work(place: Workplace, vod: Vod) -> None:
-    """Removes a VOD's work directory, unless somebody works in it again."""
-    try:
-        discard(place.directory.work(vod.twitch_vod_id))
-    except (Locked, OSError) as error:
-        _log.debug("work directory stays", vod=vod.twitch_vod_id, why=str(error))
+    place.drop_work(vod)
 
 
 def _learn_names(place: Workplace, hold: Hold, fetched: FetchedVod) -> None:

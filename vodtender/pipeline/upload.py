@@ -29,7 +29,6 @@ from vodtender.model.vod import Stage, Vod
 from vodtender.model.youtube_parts import Part
 from vodtender.pipeline import allowance, archived, published
 from vodtender.pipeline.archive_shelf import known_copy
-from vodtender.pipeline.download import drop_work
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.parts import cut_files
 from vodtender.pipeline.sending import Sending
@@ -65,7 +64,7 @@ def upload(place: Workplace, hold: Hold) -> Result:
         return Result(outcome)
     metrics.uploads_succeeded.inc()
     metrics.upload_seconds.observe(time.monotonic() - began)
-    return Result(outcome, afterwards=lambda: drop_work(place, hold.vod))
+    return Result(outcome, afterwards=lambda: place.drop_work(hold.vod))
 
 
 LANE = Lane("upload", "upload", queue.UPLOADS, guarded=True, work=upload)

@@ -21,7 +21,6 @@ from vodtender.model.outcome import (
 )
 from vodtender.model.vod import Stage, Vod
 from vodtender.model.youtube_answers import VideoStatus
-from vodtender.pipeline.download import drop_work
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.prune import by_settings, prune
 from vodtender.pipeline.published import (
@@ -145,7 +144,7 @@ class _Looking:
 
 def _free_disk(place: Workplace, vod: Vod) -> None:
     """Now the file may go, if the settings say so: the next download may be waiting for it."""
-    drop_work(place, vod)
+    place.drop_work(vod)
     settings = place.settings
     if settings.retention_dry_run:
         return

@@ -8,11 +8,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vodtender import log
+from vodtender.clients.ytdlp.workdir import discard
 from vodtender.config.settings import Settings
-from vodtender.errors import VodtenderError
+from vodtender.errors import Locked, VodtenderError
 from vodtender.model.backoff import Backoff
 from vodtender.model.breaker import BreakerPolicy
 from vodtender.model.change import Policy
+from vodtender.model.vod import Vod
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.bandwidth import Bandwidth
 from vodtender.pipeline.directory import DataDirectory
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from vodtender.clients.twitch.helix import Helix
 
 _NEWS_SECONDS = 60.0
+_log = log.get("workplace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,13 @@ class Workplace:
             return False
         self._told[what] = now
         return True
+
+    def drop_work(self, vod: Vod) -> None:
+        """Removes a VOD's work directory, unless somebody works in it again."""
+        try:
+            discard(self.directory.work(vod.twitch_vod_id))
+        except (Locked, OSError) as error:
+            _log.debug("work directory stays", vod=vod.twitch_vod_id, why=str(error))
 
     @property
     def policy(self) -> Policy:

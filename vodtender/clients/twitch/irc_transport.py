@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from vodtender.clients import http
 from vodtender.clients.attempt import attempt
+from vodtender.clients.certificates import trusted_certificates
 from vodtender.errors import SettingsError, Transient
 
 DEFAULT_ADDRESS = "ircs://irc.chat.twitch.tv:6697"
@@ -123,7 +124,7 @@ def _open_tunnel(connected: socket.socket, host: str, port: int, proxy: SplitRes
 def _encrypted(
     connected: socket.socket, host: str, environ: Mapping[str, str] | None
 ) -> socket.socket:
-    trusted = http.trusted_certificates(environ)
+    trusted = trusted_certificates(environ)
     try:
         return _context(trusted).wrap_socket(connected, server_hostname=host)
     except BaseException:
