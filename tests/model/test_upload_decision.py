@@ -209,7 +209,9 @@ def test_a_refused_video_is_forgotten_and_no_other() -> None:
     change = decided(vod(Stage.VERIFYING, video_id="v"), Refused(("w",), "duplicate"))
     assert (change.standing.stage, change.standing.video_id) == (Stage.FAILED, None)
     assert change.forget_videos == ("w",)
-    assert change.standing.problem == "YouTube does not accept the video w: duplicate"
+    problem = change.standing.problem or ""
+    assert problem.startswith("YouTube does not accept the video w: duplicate, the channel has")
+    assert problem.endswith(f"vodtender resolve {vod().twitch_vod_id} --uploaded VIDEO")
 
 
 def test_however_long_it_was_processed_one_missing_answer_is_nothing() -> None:

@@ -70,7 +70,9 @@ def test_a_video_that_youtube_refuses_fails_the_vod_and_keeps_its_file(
     assert look(publisher) is Stage.FAILED
     vod = publisher.vod()
     assert (vod.processed, vod.download_state, vod.youtube_url) == (True, "failed", None)
-    assert vod.processing_error == f"YouTube does not accept the video {video.id}: {why}"
+    assert vod.processing_error is not None
+    assert vod.processing_error.startswith(f"YouTube does not accept the video {video.id}: {why}")
+    assert f" {vod.twitch_vod_id}" in vod.processing_error, "what to type"
     assert path.exists()
 
 

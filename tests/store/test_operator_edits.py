@@ -441,6 +441,19 @@ def test_releasing_what_a_quota_holds_releases_the_account(
     assert not uploads.holds(connection)
 
 
+def test_releasing_what_an_account_holds_that_was_mended_releases_it_and_no_quota(
+    connection: Connection, psql: Psql
+) -> None:
+    """As when the API was not enabled, and is now."""
+    rows.situation(connection, "held")
+    connection.execute("UPDATE vods SET problem_code = 'login'")
+    later = claims.clock(connection) + timedelta(hours=5)
+    uploads.hold_account(connection, "default", later, "the API is not enabled", "login")
+    uploads.hold_account(connection, "another", later, "the quota is used up", "quota")
+    psql.execute("UPDATE vods SET processing_error = NULL")
+    assert [hold.account for hold in uploads.holds(connection)] == ["another"]
+
+
 def test_a_held_upload_that_goes_on_by_itself_releases_nobody_else(
     connection: Connection,
 ) -> None:

@@ -183,7 +183,8 @@ def _accounts(status: Document, now: datetime) -> _Texts:
         if one["problem"]:
             yield f"{name}: {one['problem']}", _RED
         elif one["held_until"]:
-            yield f"{name}: waits until {_when(one['held_until'], now)}", _YELLOW
+            why = f": {one['hold_reason']}" if one["hold_reason"] else ""
+            yield f"{name}: waits until {_when(one['held_until'], now)}{why}", _YELLOW
         else:
             yield f"{name}: logged in", ""
     if not status["accounts"]:

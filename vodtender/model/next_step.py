@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from vodtender.model import video_refusal
 from vodtender.model.breaker import Breaker
 from vodtender.model.vod import Stage, Vod
 
@@ -15,7 +16,8 @@ _SOON = timedelta(days=1)
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What else decides when a VOD goes on. `account` is the YouTube account it goes to,
-    `account_problem` why that cannot be used, `held_until` how long its uploads wait."""
+    `account_problem` why that cannot be used, `held_until` how long its uploads wait, and
+    `held_for` what is amiss with it if it is not the quota that they wait for."""
 
     now: datetime
     paused: str | None
@@ -25,6 +27,7 @@ class Surroundings:
     account: str
     account_problem: str | None
     held_until: datetime | None
+    held_for: str | None
     absence_wait: timedelta
 
 
@@ -156,10 +159,10 @@ def _not_uploaded(vod: Vod, around: Surroundings) -> NextStep | None:
     if around.account_problem is not None:
         return _held(f"YouTube account {around.account}: {around.account_problem}", login)
     if around.held_until is not None and around.held_until > around.now:
-        return _held(
-            f"uploads of account {around.account} are held until {_text(around.held_until)}",
-            "vodtender retry --quota",
-        )
+        text = f"uploads of account {around.account} are held until {_text(around.held_until)}"
+        if around.held_for is None:
+            return _held(text, "vodtender retry --quota")
+        return _held(f"{text}: {around.held_for}", f"vodtender retry {_id(vod)}   (once mended)")
     return None
 
 
@@ -170,6 +173,9 @@ def _cures(vod: Vod) -> tuple[str, ...]:
             return (f"{retry} --allow-gaps",)
         case "subscriber_only":
             return ("vodtender auth import cookies FILE   (of a subscriber)", retry)
+        case video_refusal.DUPLICATE | video_refusal.DISPUTED:
+            resolve = f"vodtender resolve {_id(vod)} --uploaded VIDEO"
+            return (resolve, f"vodtender skip {_id(vod)}", f"{retry}   (uploads it once more)")
         case _:
             return (retry, f"vodtender skip {_id(vod)}")
 

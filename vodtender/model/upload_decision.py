@@ -12,6 +12,7 @@ from vodtender.errors import Rejected, Transient, Uncertain, VodtenderError
 from vodtender.model import outcome as o
 from vodtender.model.change import Change, Signal
 from vodtender.model.step import BUSY_WAIT, Step
+from vodtender.model.video_refusal import refusal
 from vodtender.model.vod import Stage, Standing, Waiting
 
 _POLL_FIRST = timedelta(seconds=3)
@@ -51,8 +52,8 @@ class UploadStep(Step):
             case o.Processing():
                 return Change(self.poll_again())
             case o.Refused(video_ids, why):
-                problem = f"YouTube does not accept the video {', '.join(video_ids)}: {why}"
-                refused = self.ended(Stage.FAILED, problem, "video_refused")
+                said = refusal(video_ids, why, self.vod.twitch_vod_id)
+                refused = self.ended(Stage.FAILED, said.problem, said.code)
                 return Change(replace(refused, video_id=None), forget_videos=video_ids)
 
     def on_youtube(self, video_id: str) -> Change:

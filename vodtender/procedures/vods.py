@@ -101,7 +101,7 @@ def _surroundings(connection: Connection, settings: Settings, vod: Vod) -> Surro
     account = settings.youtube_account(vod.channel)
     stored = tokens.find(connection)
     login = next((t for t in stored if (t.provider, t.account) == (YOUTUBE, account)), None)
-    held = {hold.account: hold.held_until for hold in uploads.holds(connection)}
+    hold = {hold.account: hold for hold in uploads.holds(connection)}.get(account)
     paused = pause.get(connection)
     return Surroundings(
         now=clock(connection),
@@ -111,7 +111,8 @@ def _surroundings(connection: Connection, settings: Settings, vod: Vod) -> Surro
         uploads_wanted=uploads_wanted(settings, stored),
         account=account,
         account_problem="nobody has logged in" if login is None else login.problem,
-        held_until=held.get(account),
+        held_until=hold.held_until if hold else None,
+        held_for=hold.reason if hold and hold.code != "quota" else None,
         absence_wait=settings.upload_absence_wait,
     )
 

@@ -202,18 +202,17 @@ CREATE TRIGGER operators_edit
     BEFORE UPDATE OF processed, download_state, youtube_url, processing_error ON vods
     FOR EACH ROW EXECUTE FUNCTION apply_operators_edit();
 
--- A VOD that an operator releases from the quota releases its account, too. At the end of the
--- statement, since workers lock the VOD first and the hold after it.
+-- A VOD that an operator releases from the quota, or from what was amiss with its account,
+-- releases the account, too. At the end of the statement, since workers lock the VOD first and
+-- the hold after it.
 CREATE FUNCTION release_holds() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (
-        SELECT FROM old_rows JOIN new_rows USING (id)
-        WHERE old_rows.problem_code = 'quota' AND new_rows.problem IS NULL
+    UPDATE upload_holds SET held_until = now() WHERE held_until > now() AND code IN (
+        SELECT old_rows.problem_code FROM old_rows JOIN new_rows USING (id)
+        WHERE old_rows.problem_code IN ('quota', 'login') AND new_rows.problem IS NULL
             AND new_rows.stage <> 'verifying'
             AND new_rows.claim > old_rows.claim AND new_rows.worker_id IS NULL
-    ) THEN
-        UPDATE upload_holds SET held_until = now() WHERE held_until > now();
-    END IF;
+    );
     RETURN NULL;
 END $$;
 
