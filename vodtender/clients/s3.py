@@ -86,7 +86,7 @@ class Received:
 
 
 class Store:
-    """See the module. `client` is boto3's, for `s3_upload` only."""
+    """See the module. `client` is botocore's, for `s3_upload` only."""
 
     def __init__(self, client: Any) -> None:
         self.client = client

@@ -16,59 +16,23 @@ import threading
 import zlib
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from vodtender.clients.s3 import SLOW_CLASSES, Progress, Store, Stored, encoded
-from vodtender.clients.s3_answers import answer_for, answers, is_code
-from vodtender.errors import Rejected, Stopped, Transient, VodtenderError
+from vodtender.clients.s3 import Progress, Store, encoded
+from vodtender.clients.s3_answers import answer_for, answers
+from vodtender.clients.s3_proof import DAMAGED, Part, Sent, proven
+from vodtender.clients.s3_session import Session, Sessions
+from vodtender.errors import Stopped, Transient, VodtenderError
 from vodtender.model.crc32 import combined
 from vodtender.model.s3_location import S3Location
 
-_PART_BYTES = 8 * 1024**2
-_LARGE_PART_BYTES = 16 * 1024**2
-_LARGE_BYTES = 128 * 1024**2
-"""From here on larger parts are worth their memory: a request costs as much CPU as sending
-several megabytes."""
-_MOST_PARTS = 10_000
 _SIDE_BY_SIDE = 8
 _MOST_MEMORY_BYTES = 80 * 1024**2
 _READ_BYTES = 1 << 20
-_DAMAGED = "s3_damaged"
 _CHANGED = "file_changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """An object that the store holds. `proof` says how that is known: `crc32`, `etag` or
-    `read back`."""
-
-    stored: Stored
-    crc32: int
-    proof: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    number: int
-    size_bytes: int
-    crc32: int
-    md5: bytes
-    etag: str
-
-
-@dataclass(slots=True)
-class _Session:
-    """An upload under way. `whole`: the store keeps a CRC32 of the whole object."""
-
-    id: str
-    part_bytes: int
-    whole: bool
-    there: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 def upload(
@@ -138,6 +102,7 @@ class _Sending:
         self._progress = progress
         self._should_stop = should_stop
         self._size = path.stat().st_size
+        self._sessions = Sessions(self._client, at, self._size)
         self._guard = threading.Lock()
         self._failed = threading.Event()
         self._done = 0
@@ -154,81 +119,29 @@ class _Sending:
 
     def send(self, storage_class: str, metadata: dict[str, str]) -> Sent:
         with answers(self._what):
-            session = self._unfinished(storage_class) or self._begun(storage_class, metadata)
+            session = self._sessions.unfinished(storage_class) or self._sessions.begin(
+                storage_class, metadata
+            )
         try:
             parts = self._send_parts(session)
             return self._finish(session, parts)
         except Transient as error:
-            if error.code in (_DAMAGED, _CHANGED):
-                self._forget(session.id)
+            if error.code in (DAMAGED, _CHANGED):
+                self._sessions.forget(session.id)
             raise  # else what is there is used by the next try
         except Stopped:
             raise
         except BaseException:
-            self._forget(session.id)
+            self._sessions.forget(session.id)
             raise
 
-    def _begun(self, storage_class: str, metadata: dict[str, str]) -> _Session:
-        part_bytes = self._part_bytes()
-        asked = {**self._where, "StorageClass": storage_class, "Metadata": metadata}
-        try:
-            said = self._client.create_multipart_upload(
-                **asked, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
-            )
-        except ClientError as error:
-            if not is_code(error, "NotImplemented", "InvalidArgument", "InvalidRequest"):
-                raise
-            said = self._client.create_multipart_upload(**asked)
-        return _Session(said["UploadId"], part_bytes, said.get("ChecksumType") == "FULL_OBJECT")
-
-    def _part_bytes(self) -> int:
-        part_bytes = _PART_BYTES if self._size < _LARGE_BYTES else _LARGE_PART_BYTES
-        while part_bytes * _MOST_PARTS < self._size:
-            part_bytes *= 2
-        return part_bytes
-
-    def _unfinished(self, storage_class: str) -> _Session | None:
-        """The newest upload to this key that was cut off and can be gone on with. Whatever else
-        was begun nobody goes on with: it would only cost."""
-        try:
-            said = self._client.list_multipart_uploads(Bucket=self._at.bucket, Prefix=self._at.key)
-        except ClientError as error:
-            if is_code(error, "AccessDenied", "NotImplemented"):
-                return None  # a key that may only write need not be able to list
-            raise
-        mine = [one for one in said.get("Uploads", []) if one["Key"] == self._at.key]
-        # Some stores say STANDARD of all.
-        known = (storage_class, "STANDARD")
-        mine = [one for one in mine if one.get("StorageClass", "STANDARD") in known]
-        found: _Session | None = None
-        for one in sorted(mine, key=lambda one: one["Initiated"], reverse=True):
-            session = self._with_parts(one)
-            if found is None and session is not None:
-                found = session
-            else:
-                self._forget(one["UploadId"])
-        return found
-
-    def _with_parts(self, said: dict[str, Any]) -> _Session | None:
-        """What was begun, with its parts; None when nobody knows how long those are."""
-        there: dict[int, dict[str, Any]] = {}
-        pages = self._client.get_paginator("list_parts")
-        for page in pages.paginate(**self._where, UploadId=said["UploadId"]):
-            there |= {part["PartNumber"]: part for part in page.get("Parts", [])}
-        if there and 1 not in there:
-            return None
-        part_bytes = there[1]["Size"] if there else self._part_bytes()
-        return _Session(
-            said["UploadId"], part_bytes, said.get("ChecksumType") == "FULL_OBJECT", there
-        )
-
-    def _send_parts(self, session: _Session) -> list[_Part]:
+    def _send_parts(self, session: Session) -> list[Part]:
         """All parts, in order. One reader goes through the file, so that it can be digested
         meanwhile; only as many parts are in memory as are on their way, and the one that is read
         next."""
         count = max(1, -(-self._size // session.part_bytes))
         lanes = max(1, min(self._side_by_side, _MOST_MEMORY_BYTES // session.part_bytes))
-        parts: list[_Part] = []
+        parts: list[Part] = []
         digest = None if self._sha256 is None else hashlib.sha256()
         with (
             self._path.open("rb", buffering=0) as file,
@@ -238,7 +151,7 @@ class _Sending:
             # Used again and again: fresh memory for each part costs as much as reading it.
             length = min(session.part_bytes, self._size + 1)
             free = [bytearray(length) for _ in range(min(count, lanes + 1))]
-            on_their_way: dict[Future[_Part], tuple[bytearray, Future[None] | None]] = {}
+            on_their_way: dict[Future[Part], tuple[bytearray, Future[None] | None]] = {}
             try:
                 for number in range(1, count + 1):
                     if not free:
@@ -261,14 +174,14 @@ class _Sending:
         return sorted(parts, key=lambda part: part.number)
 
     def _read_part(
-        self, descriptor: int, session: _Session, number: int, buffer: bytearray
+        self, descriptor: int, session: Session, number: int, buffer: bytearray
     ) -> bytes | bytearray:
         if self._should_stop():
             raise Stopped(f"the upload of {self._at} was stopped")
         count = _read(descriptor, (number - 1) * session.part_bytes, buffer)
         return buffer if count == len(buffer) else bytes(memoryview(buffer)[:count])
 
-    def _send_part(self, data: bytes | bytearray, session: _Session, number: int) -> _Part:
+    def _send_part(self, data: bytes | bytearray, session: Session, number: int) -> Part:
         if self._failed.is_set() or self._should_stop():
             raise Stopped(f"the upload of {self._at} was stopped")
         crc32 = zlib.crc32(data)
@@ -283,9 +196,9 @@ class _Sending:
         with self._guard:
             self._done += len(data)
             self._progress(self._done)
-        return _Part(number, len(data), crc32, md5, etag)
+        return Part(number, len(data), crc32, md5, etag)
 
-    def _put_part(self, session: _Session, number: int, data: bytes | bytearray, crc32: int) -> str:
+    def _put_part(self, session: Session, number: int, data: bytes | bytearray, crc32: int) -> str:
         with answers(self._what):
             said = self._client.upload_part(
                 **self._where,
@@ -296,7 +209,7 @@ class _Sending:
             )
         return str(said["ETag"])
 
-    def _finish(self, session: _Session, parts: list[_Part]) -> Sent:
+    def _finish(self, session: Session, parts: list[Part]) -> Sent:
         crc32 = 0
         for part in parts:
             crc32 = combined(crc32, part.crc32, part.size_bytes)
@@ -323,48 +236,12 @@ class _Sending:
             # Its answer may have been lost and the object be there: that is looked up.
             failure = answer_for(error, self._what)
         try:
-            return self._proven(parts, crc32)
+            return proven(self._store, self._at, parts, crc32, self._what)
         except VodtenderError as error:
             raise (failure or error) from error
 
-    def _proven(self, parts: list[_Part], crc32: int) -> Sent:
-        stored = self._store.head(self._at)
-        if stored is None:
-            raise Transient(f"{self._what}: the store has lost it.", code="s3_lost")
-        if stored.size_bytes != self._size:
-            raise self._damaged()
-        if stored.crc32 is not None:
-            if stored.crc32 != crc32:
-                raise self._damaged()
-            return Sent(stored, crc32, "crc32")
-        joined = hashlib.md5(b"".join(part.md5 for part in parts), usedforsecurity=False)
-        if all(part.md5 for part in parts) and stored.etag == f"{joined.hexdigest()}-{len(parts)}":
-            return Sent(stored, crc32, "etag")
-        if stored.storage_class in SLOW_CLASSES:
-            raise Rejected(
-                f"{self._what}: the store cannot prove what it holds, and would have to thaw it.",
-                hint="choose a storage class that can be read at once",
-                code="s3_unproven",
-            )
-        found = 0
-        for block in self._store.stream(self._at):
-            found = zlib.crc32(block, found)
-        if found != crc32:
-            raise self._damaged()
-        return Sent(stored, crc32, "read back")
-
-    def _damaged(self) -> Transient:
-        return Transient(
-            f"{self._what}: what the store holds differs from the file.", code=_DAMAGED
-        )
-
     def _changed(self) -> Transient:
         return Transient(f"{self._path} is not what it was, or changes just now.", code=_CHANGED)
-
-    def _forget(self, upload_id: str) -> None:
-        """Leaves nothing of an upload that no later try can use."""
-        with suppress(BotoCoreError, ClientError):  # the bucket's rules end it at last
-            self._client.abort_multipart_upload(**self._where, UploadId=upload_id)
 
     def _crc32_of_file(self) -> int:
         crc32, digest = 0, hashlib.sha256()
