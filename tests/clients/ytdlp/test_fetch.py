@@ -355,12 +355,28 @@ def test_a_segment_whose_length_nobody_said_has_to_come_twice_the_same(
     assert [asked.count(f"{number}.ts") for number in range(4)] == [1, 3, 2, 1]
 
 
-def test_a_segment_that_stays_damaged_fails_the_vod(in_world: World, tmp_path: Path) -> None:
+def test_a_segment_that_stays_damaged_fails_the_vod_until_somebody_accepts_the_gap(
+    in_world: World, tmp_path: Path
+) -> None:
     vod = in_world.add_vod("alice")
     in_world.faults.truncate(10_000, path="*/1.ts", times=None)
     with pytest.raises(Transient, match=r"last packet is cut .*/1\.ts\)") as caught:
         fetch(request(vod, tmp_path))
     assert caught.value.code == "bad_segment"
+    assert "retry VOD --allow-gaps" in caught.value.hint
+    got = fetched(request(vod, tmp_path, allow_gaps=True))
+    assert frames(got.path) == 3 * FRAMES_IN_SEGMENT
+    assert re.search(r"^segment 1 .*damaged: its last packet is cut\)$", got.gaps[0])
+
+
+def test_a_page_in_the_place_of_segments_is_no_gap_that_anybody_has_accepted(
+    in_world: World, tmp_path: Path
+) -> None:
+    """Somebody between here and Twitch asks for a login, say."""
+    vod = in_world.add_vod("alice")
+    in_world.faults.html(path="*/[12].ts", times=None)
+    with pytest.raises(Transient, match="damaged each time: it is not an MPEG"):
+        fetch(request(vod, tmp_path, allow_gaps=True))
 
 
 def test_errors_of_the_video_server_are_waited_out(in_world: World, tmp_path: Path) -> None:

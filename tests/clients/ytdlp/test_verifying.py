@@ -73,7 +73,7 @@ def _one_segment_was_not_fed(made: Made) -> Made:
 def _one_segment_is_gone(made: Made) -> Made:
     """Counted as if it were in the file, which does not make it so."""
     *stored, last = made.playlist.segments
-    return replace(made, outcomes=[*made.outcomes[: len(stored)], Gone(last, 404)])
+    return replace(made, outcomes=[*made.outcomes[: len(stored)], Gone(last, "HTTP 404")])
 
 
 def _half_of_the_time_is_missing(made: Made) -> Made:

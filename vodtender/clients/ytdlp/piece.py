@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ _LONGEST_WAIT_SECONDS = 10.0
 _AT_ONCE_SECONDS = 0.01
 _PATIENCE = timedelta(seconds=20)
 
-_Content = tuple[int, int]
+Content = tuple[int, int]
 """What some bytes are: their number and their CRC."""
 
 
@@ -38,6 +38,21 @@ class Refused(Exception):  # noqa: N818 - an event, told apart from failures
         self.status = status
 
 
+class Damaged(Transient):
+    """What the server has under this address is not a segment: it came so every time.
+    `content` tells it from what it has under others."""
+
+    code = "bad_segment"
+
+    def __init__(self, complaint: str, content: Content) -> None:
+        super().__init__(
+            f"A segment comes damaged each time: {complaint}.",
+            hint="vodtender retry VOD --allow-gaps   (keeps the VOD without it)",
+        )
+        self.complaint = complaint
+        self.content = content
+
+
 class _TryAgain(Exception):  # noqa: N818
     """One attempt failed in a way that another may cure; `answer` if it was the last."""
 
@@ -45,6 +60,20 @@ class _TryAgain(Exception):  # noqa: N818
         super().__init__(str(answer))
         self.answer = answer
         self.wait_seconds = wait_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Tries:
+    """What the attempts at one piece have shown: contents of which nothing proves that they
+    are whole, and those that are damaged, each with what is wrong."""
+
+    unproven: set[Content] = field(default_factory=set)
+    damages: list[tuple[str, Content]] = field(default_factory=list)
+
+    def damage(self) -> Damaged | None:
+        """If it was damaged in the same way each time."""
+        every_time = len(self.damages) == ATTEMPTS and len(set(self.damages)) == 1
+        return Damaged(*self.damages[0]) if every_time else None
 
 
 class Open(Protocol):
@@ -65,8 +94,9 @@ class PieceFetcher:
     def fetch(
         self, url: str, key: str, byte_range: ByteRange | None, *, fragmented: bool
     ) -> Stored:
-        """One piece, with several attempts. Raises Refused or an answer."""
-        unproven: set[_Content] = set()
+        """One piece, with several attempts. Raises Refused, or an answer, which may be
+        Damaged."""
+        tries = _Tries()
         try:
             for attempt in stamina.retry_context(
                 on=_wait,
@@ -77,9 +107,9 @@ class PieceFetcher:
                 wait_jitter=_FIRST_WAIT_SECONDS,
             ):
                 with attempt:
-                    return self._attempt(url, key, byte_range, unproven, fragmented=fragmented)
+                    return self._attempt(url, key, byte_range, tries, fragmented=fragmented)
         except _TryAgain as last:
-            answer = last.answer
+            answer = tries.damage() or last.answer
             answer.message = f"{answer.message.rstrip('.')} ({url.partition('?')[0]})."
             raise answer from last
         raise AssertionError  # pragma: no cover
@@ -89,7 +119,7 @@ class PieceFetcher:
         url: str,
         key: str,
         byte_range: ByteRange | None,
-        unproven: set[_Content],
+        tries: _Tries,
         *,
         fragmented: bool,
     ) -> Stored:
@@ -102,7 +132,7 @@ class PieceFetcher:
 
         stored: Stored | None = None
         try:
-            stored = self._take(url, key, byte_range, count, unproven, fragmented=fragmented)
+            stored = self._take(url, key, byte_range, count, tries, fragmented=fragmented)
             return stored
         except HTTPError as error:
             error.close()
@@ -119,7 +149,7 @@ class PieceFetcher:
         key: str,
         byte_range: ByteRange | None,
         count: Callable[[int], None],
-        unproven: set[_Content],
+        tries: _Tries,
         *,
         fragmented: bool,
     ) -> Stored:
@@ -144,9 +174,10 @@ class PieceFetcher:
         _compare_length(size, declared, byte_range)
         complaint = check.complaint(path)
         if complaint:
+            tries.damages.append((complaint, (size, crc)))
             raise _TryAgain(Transient(f"A segment came damaged: {complaint}.", code="bad_segment"))
-        if not proven and (size, crc) not in unproven:
-            unproven.add((size, crc))
+        if not proven and (size, crc) not in tries.unproven:
+            tries.unproven.add((size, crc))
             said = "A segment came without its length, and not twice the same."
             raise _TryAgain(Transient(said, code="bad_segment"), _AT_ONCE_SECONDS)
         return self.directory.store(key, size, crc, muted=is_muted(url))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vodtender.clients.ytdlp.piece import PieceFetcher, Refused
+from vodtender.clients.ytdlp.piece import Content, Damaged, PieceFetcher, Refused
 from vodtender.clients.ytdlp.workdir import Stored, WorkDirectory
 from vodtender.errors import Rejected, Transient, VodtenderError
 from vodtender.model.playlist import MediaPlaylist, Segment, Twins, muted_url
@@ -25,16 +25,16 @@ _TOO_LARGE_FACTOR = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A segment that Twitch does not hand out any more."""
+    """A segment that Twitch does not hand out any more, and how that shows."""
 
     segment: Segment
-    status: int
+    how: str
 
     def __str__(self) -> str:
         start, end = self.segment.start_seconds, self.segment.start_seconds
         end += self.segment.duration_seconds
         when = f"{_clock(start)} to {_clock(end)}"
-        return f"segment {self.segment.index} ({when}, {self.segment.bare_url}, HTTP {self.status})"
+        return f"segment {self.segment.index} ({when}, {self.segment.bare_url}, {self.how})"
 
 
 Outcome = Stored | Gone
@@ -62,6 +62,8 @@ class SegmentPool:
         self._on_kept = on_kept
         # So many refusals and not one segment: no use in asking for thousands more.
         patience = len(playlist.segments) if takes_gaps else _ALL_REFUSED
+        self._takes_gaps = takes_gaps
+        self._damages: dict[Content, Segment] = {}
         self._most_refused = min(patience, len(playlist.segments))
         self._concurrency = max(1, min(concurrency, len(playlist.segments)))
         self._max_size_bytes = max_size_bytes
@@ -162,15 +164,29 @@ class SegmentPool:
             self._on_kept(kept.size_bytes)
             return kept
         try:
+            return self._fetch_or_renew(segment)
+        except Refused as refused:
+            return Gone(segment, str(refused))
+        except Damaged as damaged:
+            if not self._takes_gaps or self._comes_for_others(segment, damaged):
+                raise
+            return Gone(segment, f"damaged: {damaged.complaint}")
+
+    def _fetch_or_renew(self, segment: Segment) -> Stored:
+        try:
             return self._fetch(segment)
-        except Refused as first:
+        except Refused:
             renewed = self._again(segment)
             if renewed is None:
-                return Gone(segment, first.status)
-            try:
-                return self._fetch(renewed)
-            except Refused as second:
-                return Gone(segment, second.status)
+                raise
+            return self._fetch(renewed)
+
+    def _comes_for_others(self, segment: Segment, damaged: Damaged) -> bool:
+        """Whether another segment came as the very same bytes: then somebody in between has
+        answered in Twitch's place, and the segments themselves may be fine."""
+        with self._changed:
+            first = self._damages.setdefault(damaged.content, segment)
+        return first is not segment and damaged.content[0] > 0
 
     def _fetch(self, segment: Segment) -> Stored:
         def fetch(url: str) -> Stored:

@@ -48,7 +48,7 @@ def error_to_json(error: VodtenderError) -> dict[str, Any]:
     if isinstance(error, RateLimited):
         return {**line, "kind": "rate_limited", "until": error.until.isoformat()}
     for kind, meant in _KINDS.items():
-        if type(error) is meant:
+        if isinstance(error, meant):
             return {**line, "kind": kind}
     if isinstance(error, Answer):
         raise TypeError(f"{type(error).__name__} is no answer that a fetch can give")
