@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -396,7 +397,8 @@ def test_another_persons_login_replaces_one_only_when_that_is_meant(desk: Desk) 
     other = desk.file(desk.world.google.credentials(desk.world.google.add_account("bob")))
     ran = desk.type("import", "youtube", other)
     assert ran.status == 6
-    assert "is Default on YouTube so far, and would become Bob on YouTube" in ran.err
+    was, becomes = (rf"{name} on YouTube \(UC[\w-]+\)" for name in ("Default", "Bob"))
+    assert re.search(f"is {was} so far, and would become {becomes}", ran.err)
     assert desk.row["owner_name"] == "Default on YouTube"
     assert desk.type("import", "youtube", other, "--yes").status == 0
     assert desk.row["owner_name"] == "Bob on YouTube"

@@ -115,9 +115,23 @@ def test_an_untrusted_certificate_is_transient_and_says_what_to_do(
     assert "SSL_CERT_FILE" in answer.hint
 
 
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:port", "ftp://127.0.0.1:1"])
+def test_a_proxys_address_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    answer = http.answer_for(failure(URL), what="asking", may_take_effect=True)
+    assert isinstance(answer, Transient)
+    assert (answer.message, answer.hint) == (
+        "asking: the address of the proxy is malformed",
+        "check HTTPS_PROXY and NO_PROXY",
+    )
+
+
 def test_a_certificate_file_that_is_not_there_is_a_setting_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="SSL_CERT_FILE"):
         http.session(environ={"SSL_CERT_FILE": str(tmp_path / "none.pem")})
+    (tmp_path / "page.pem").write_text("<html>")
+    with pytest.raises(SettingsError, match=r"page\.pem, which holds no certificate"):
+        http.session(environ={"SSL_CERT_FILE": str(tmp_path / "page.pem")})
 
 
 def test_a_netrc_never_replaces_our_credentials(

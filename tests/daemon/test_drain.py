@@ -276,6 +276,15 @@ def test_arguments_that_ytdlp_does_not_take_are_refused_before_anything_starts(
     assert not keeper.sql("SELECT FROM workers")
 
 
+def test_a_certificate_file_that_is_none_is_refused_before_anything_starts(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(keeper.data / "none.pem"))
+    with pytest.raises(SettingsError, match="SSL_CERT_FILE"):
+        keeper.drain()
+    assert not keeper.sql("SELECT FROM workers")
+
+
 # --- what comes first, and what it is called --------------------------------------------
 
 

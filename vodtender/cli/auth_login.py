@@ -112,7 +112,7 @@ class _Taking:
         if replaced is not None:
             confirm(
                 f"Account {self.account} is {replaced} so far, and would become "
-                f"{found.owner.account_name}. Replace it?",
+                f"{found.becomes}. Replace it?",
                 yes=self.manner.yes,
             )
         kept = login.keep(

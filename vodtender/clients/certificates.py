@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,17 +14,31 @@ _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT
 
 
 def trusted_certificates(environ: Mapping[str, str] | None = None) -> bool | str:
-    """What servers are verified against: a file, a directory, or True for the built-in list."""
+    """What servers are verified against: a file, a directory, or True for the built-in list.
+
+    Raises SettingsError when what is named cannot be read, or is a file without a certificate.
+    """
     variables = os.environ if environ is None else environ
     for name in _VARIABLES:
         value = variables.get(name, "")
         if not value:
             continue
-        if not os.access(value, os.R_OK) or not Path(value).exists():
+        amiss = _amiss(value)
+        if amiss is not None:
             raise SettingsError(
-                f"{name} names {value}, which does not exist or cannot be read, "
-                "so no server's certificate can be checked",
+                f"{name} names {value}, which {amiss}, so no server's certificate can be checked",
                 hint=f"correct {name}, or unset it to use the built-in list",
             )
         return value
     return True
+
+
+def _amiss(path: str) -> str | None:
+    if not os.access(path, os.R_OK) or not Path(path).exists():
+        return "does not exist or cannot be read"
+    if Path(path).is_file():
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except ssl.SSLError:
+            return "holds no certificate in PEM format"
+    return None

@@ -188,7 +188,8 @@ def was_sent(error: BaseException) -> bool:
 
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (requests.exceptions.InvalidProxyURL, "the address of the proxy is malformed"),
+    # Ours are all well-formed.
+    (requests.exceptions.InvalidURL, "the address of the proxy is malformed"),
     (requests.exceptions.ProxyError, "the proxy cannot be reached or refuses"),
     (requests.exceptions.ConnectTimeout, "no connection within the time limit"),
     (requests.exceptions.ReadTimeout, "no answer within the time limit"),
@@ -227,7 +228,7 @@ def _hint(error: Exception) -> str:
         return "behind an intercepting proxy, point SSL_CERT_FILE at its certificate"
     if _wrongly_of_the_proxy(error):
         return ""
-    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)):
+    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidURL)):
         return "check HTTPS_PROXY and NO_PROXY"
     return ""
 

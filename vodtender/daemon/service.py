@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from vodtender import __version__, log
+from vodtender.clients.certificates import trusted_certificates
 from vodtender.clients.ytdlp.process import check_arguments
 from vodtender.config.settings import Settings
 from vodtender.daemon.chat import Chat
@@ -85,6 +86,7 @@ def run(
     signals = _Signals()
     with ExitStack() as stack:
         stack.enter_context(signals.caught())
+        trusted_certificates()  # a wrong SSL_CERT_FILE would keep it from everything it does
         directory = open_directory(settings.data_dir)
         if settings.ytdlp_args:
             check_arguments(settings.ytdlp_args)

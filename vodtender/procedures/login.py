@@ -40,7 +40,17 @@ class Login:
         """Whose login it would replace, if it is somebody else's."""
         if before is None or before.owner_id in (None, self.owner.account_id):
             return None
-        return before.owner_name or before.owner_id
+        return _called(before.owner_name, before.owner_id)
+
+    @property
+    def becomes(self) -> str:
+        """Whose it is then."""
+        return _called(self.owner.account_name, self.owner.account_id)
+
+
+def _called(name: str | None, account_id: str | None) -> str:
+    """With the id, since two channels may have one name."""
+    return f"{name} ({account_id})" if name and account_id else name or account_id or "nobody"
 
 
 @dataclass(frozen=True, slots=True)
