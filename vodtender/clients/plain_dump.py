@@ -42,10 +42,13 @@ class PlainDump:
     _in_rows: bool = False
     _in_rights: bool = False
     _is_complete: bool = False
+    _freezes: bool = False
 
     def lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """All of it, for psql. Raises DamagedBackupError at the end of a dump that is not
-        complete, and Refused."""
+        """All of it, for psql in one transaction: so rows are frozen at once, and the first look
+        at them does not write them anew. Raises DamagedBackupError at the end of a dump that is
+        not complete, and Refused."""
+        self._freezes = True
         was_in_rows = False
         for in_rows, data in self._pieces(blocks):
             if was_in_rows and not in_rows:
@@ -109,7 +112,8 @@ class PlainDump:
                 given.append(data[begin:end])
             begin = end
             if self._in_rows:
-                given[-1] = _frozen(given[-1])
+                if self._freezes:
+                    given[-1] = _frozen(given[-1])
                 break
         return b"".join(given), data[begin:], self._in_rows
 

@@ -131,9 +131,7 @@ def load_plain(path: Path, tools: Tools, dsn: str, *, progress: Progress) -> lis
 
 @contextmanager
 def rows(path: Path, tools: Tools, *, progress: Progress) -> Iterator[Iterator[Part]]:
-    """The tables and rows of a custom dump, for one transaction, in which the rows are frozen at
-    once: so the first look at each does not write all of it anew. Objects belong to whoever
-    executes it.
+    """The tables and rows of a custom dump. Objects belong to whoever executes it.
 
     Raises DamagedBackupError and Refused, in the block too.
     """

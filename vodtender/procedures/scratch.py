@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vodtender.store.database import Connection
 
 _OURS = frozenset({"vods", "vod_history", "schema_migrations"})
-_MOST_CORES = 7
+_MOST_CORES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +193,13 @@ def _load(source: Source, contents: Contents, server: Server, dsn: str, tell: Te
     tools = server.tools("pg_restore")
     with ThreadPoolExecutor(1, thread_name_prefix="rest") as other:
         reading = other.submit(restoring.rest, source.path, tools)
+        cores = min(os.cpu_count() or 1, _MOST_CORES)
         try:
-            with restoring.rows(source.path, tools, progress=progress) as parts:
-                loading.load(dsn, parts)
-            rest = reading.result()
-            loading.finish(dsn, rest.statements, cores=min(os.cpu_count() or 1, _MOST_CORES))
+            with loading.loader(dsn, cores=cores) as loader:
+                with restoring.rows(source.path, tools, progress=progress) as parts:
+                    loader.load(parts)
+                rest = reading.result()
+                loader.finish(rest.statements)
         except loading.StatementFailedError as error:
             raise restoring.refused(source.path, error.message) from error
     return rest.rights
