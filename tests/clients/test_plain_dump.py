@@ -57,10 +57,10 @@ GRANT SELECT ON TABLE public.two TO reader;
 \unrestrict abc
 """
 _ROWS = [
-    (b"COPY public.one (a) FROM stdin;", b"\n\\\\.\n\\\\\nx\\\\.\n"),
-    (b"COPY public.none (a, b) FROM stdin;", b""),
+    (b"COPY public.one (a) FROM stdin WITH (FREEZE);", b"\n\\\\.\n\\\\\nx\\\\.\n"),
+    (b"COPY public.none (a, b) FROM stdin WITH (FREEZE);", b""),
     (
-        b"COPY public.two (a, b) FROM stdin;",
+        b"COPY public.two (a, b) FROM stdin WITH (FREEZE);",
         b"1\t\\N\n2\tCOPY public.two (a, b) FROM stdin;\n",
     ),
 ]

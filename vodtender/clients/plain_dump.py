@@ -42,13 +42,10 @@ class PlainDump:
     _in_rows: bool = False
     _in_rights: bool = False
     _is_complete: bool = False
-    _freezes: bool = False
 
     def lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """All of it, for psql in one transaction: so rows are frozen at once, and the first look
-        at them does not write them anew. Raises DamagedBackupError at the end of a dump that is
-        not complete, and Refused."""
-        self._freezes = True
+        """All of it, for psql. Raises DamagedBackupError at the end of a dump that is not
+        complete, and Refused."""
         was_in_rows = False
         for in_rows, data in self._pieces(blocks):
             if was_in_rows and not in_rows:
@@ -112,8 +109,7 @@ class PlainDump:
                 given.append(data[begin:end])
             begin = end
             if self._in_rows:
-                if self._freezes:
-                    given[-1] = _frozen(given[-1])
+                given[-1] = _frozen(given[-1])
                 break
         return b"".join(given), data[begin:], self._in_rows
 

@@ -131,7 +131,8 @@ def load_plain(path: Path, tools: Tools, dsn: str, *, progress: Progress) -> lis
 
 @contextmanager
 def rows(path: Path, tools: Tools, *, progress: Progress) -> Iterator[Iterator[Part]]:
-    """The tables and rows of a custom dump. Objects belong to whoever executes it.
+    """The tables and rows of a custom dump, for one transaction. Objects belong to whoever
+    executes it.
 
     Raises DamagedBackupError and Refused, in the block too.
     """

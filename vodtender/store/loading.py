@@ -5,11 +5,12 @@ Nothing is undone after an error: the database is worth nothing then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import os
+import socket
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
-from threading import Lock
-from typing import Generic, TypeVar
 
 import psycopg
 from psycopg import errors as pg
@@ -19,9 +20,9 @@ from vodtender.model.dumped import Part, Rows
 from vodtender.model.post_data import Alone, AtOnce, Build, Settings, Stage, stages
 from vodtender.store.database import Connection, connect, translated
 
-_T = TypeVar("_T")
 _LOOK_SECONDS = 0.2
 _CANCEL_SECONDS = 2.0
+_ROOM_BYTES = 1 << 20
 
 
 class StatementFailedError(VodtenderError):
@@ -38,14 +39,18 @@ class Loader:
         self._cores = cores
 
     def load(self, parts: Iterator[Part]) -> None:
-        """Tables and rows; those of a large table by several sessions. Raises
-        StatementFailedError, DatabaseUnavailable, and whatever `parts` does."""
-        for part in parts:
-            if isinstance(part, Rows):
-                self._copy(part)
-            else:
-                for stage in stages(part, {}):
-                    self._execute(stage)
+        """Tables and rows, in one transaction, in which the rows are frozen at once: so the first
+        look at each does not write all of it anew. Raises StatementFailedError,
+        DatabaseUnavailable, and whatever `parts` does."""
+        session = self._sessions[0]
+        with _judged(), session.transaction():
+            for part in parts:
+                if not isinstance(part, Rows):
+                    session.execute(part)
+                    continue
+                with session.cursor().copy(part.statement) as copy:
+                    for block in part.blocks:
+                        copy.write(block)
 
     def finish(self, text: bytes) -> None:
         """What pg_restore makes of a dump when its rows are in: indexes, several at a time,
@@ -67,36 +72,36 @@ class Loader:
             case AtOnce(builds):
                 self._build(builds)
 
-    def _copy(self, rows: Rows) -> None:
-        lines = _whole_lines(rows.blocks)
-        supply = _Supply(lines, first := next(lines, b""), second := next(lines, b""))
-
-        def work(session: Connection) -> None:
-            with session.cursor().copy(rows.statement) as copy:
-                while (block := supply.take()) is not None:
-                    copy.write(block)
-
-        many = self._sessions[: self._cores if first and second else 1]
-        _together(work, many, supply)
-
     def _build(self, builds: Sequence[Build]) -> None:
-        supply = _Supply(iter(builds))
+        waiting = deque(builds)
         # Helpers cost more than they bring where each core has an index of its own to build.
         helpers = max(0, self._cores // min(len(builds), len(self._sessions)) - 1)
 
         def work(session: Connection) -> None:
-            session.execute(
-                "SELECT set_config('max_parallel_maintenance_workers', %s, false)",
-                (str(helpers),),
-            )
-            while (one := supply.take()) is not None:
-                session.execute(one.build)
+            with _judged(), suppress(IndexError):
+                _set(session, "max_parallel_maintenance_workers", str(helpers))
+                while True:
+                    session.execute(waiting.popleft().build)
 
-        _together(work, self._sessions, supply)
+        with ThreadPoolExecutor(len(self._sessions), thread_name_prefix="index") as pool:
+            working = [pool.submit(work, session) for session in self._sessions]
+            try:
+                for ended in wait(working, return_when=FIRST_EXCEPTION).done:
+                    ended.result()
+            finally:
+                waiting.clear()
+                self._end(working)
         for one in builds:
             if one.attach is not None:
                 with _judged():
                     self._sessions[0].execute(one.attach)
+
+    def _end(self, working: Sequence[Future[None]]) -> None:
+        """Where one has failed, or nobody waits any more, the others are ended."""
+        while wait(working, timeout=_LOOK_SECONDS).not_done:
+            for session in self._sessions:
+                with suppress(psycopg.Error):
+                    session.cancel_safe(timeout=_CANCEL_SECONDS)
 
 
 @contextmanager
@@ -109,63 +114,21 @@ def loader(dsn: str, *, cores: int) -> Iterator[Loader]:
         for session in sessions:
             with translated():
                 # On the disk it is with the first commit of somebody else.
-                session.execute("SELECT set_config('synchronous_commit', 'off', false)")
+                _set(session, "synchronous_commit", "off")
+        _widen(sessions[0])
         yield Loader(sessions, cores)
 
 
-class _Supply(Generic[_T]):
-    """Things to be taken by several threads, one by one."""
-
-    def __init__(self, others: Iterator[_T], *first: _T) -> None:
-        self._first = list(first)
-        self._others = others
-        self._guard = Lock()
-        self._has_ended = False
-
-    def take(self) -> _T | None:
-        with self._guard:
-            if self._has_ended:
-                return None
-            return self._first.pop(0) if self._first else next(self._others, None)
-
-    def end(self) -> None:
-        self._has_ended = True
+def _set(session: Connection, name: str, value: str) -> None:
+    session.execute("SELECT set_config(%s, %s, false)", (name, value))
 
 
-def _together(
-    work: Callable[[Connection], None], sessions: Sequence[Connection], supply: _Supply[_T]
-) -> None:
-    """Until all have ended. Where one fails, or nobody waits any more, the others are ended."""
-
-    def judged(session: Connection) -> None:
-        with _judged():
-            work(session)
-
-    with ThreadPoolExecutor(len(sessions), thread_name_prefix="load") as pool:
-        working = [pool.submit(judged, session) for session in sessions]
-        try:
-            for ended in wait(working, return_when=FIRST_EXCEPTION).done:
-                ended.result()
-        finally:
-            supply.end()
-            while wait(working, timeout=_LOOK_SECONDS).not_done:
-                for session in sessions:
-                    with suppress(psycopg.Error):
-                        session.cancel_safe(timeout=_CANCEL_SECONDS)
-
-
-def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same in blocks that end with a line."""
-    rest = b""
-    for block in blocks:
-        end = block.rfind(b"\n") + 1
-        if end:
-            yield rest + block[:end]
-            rest = block[end:]
-        else:
-            rest += block
-    if rest:
-        yield rest
+def _widen(session: Connection) -> None:
+    """Gives a Unix socket room for what the server takes while we make more; else it waits for
+    us at every turn. Of others the system sets it, by how far the server is."""
+    with socket.socket(fileno=os.dup(session.fileno())) as found:
+        if found.family == socket.AF_UNIX:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM_BYTES)
 
 
 def _tables(connection: Connection) -> dict[bytes, int]:
