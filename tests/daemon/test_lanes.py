@@ -11,6 +11,7 @@ from tests.archive import Archive
 from tests.rows import add_worker
 from vodtender.config.settings import Settings
 from vodtender.daemon.lanes import Bell, Gate
+from vodtender.errors import DatabaseUnavailable
 from vodtender.pipeline import download, upload, verify
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.directory import open_directory
@@ -66,6 +67,13 @@ def test_without_its_directory_nothing_is_begun_until_it_is_back(
     root.rmdir()
     (tmp_path / "unmounted").rename(root)
     assert open_lanes(gate) == ["download", "upload", "verify"]
+
+
+def test_a_database_that_is_being_left_is_not_called_away(gate: Gate) -> None:
+    """A thread that was late meets the closed pool."""
+    gate.place.stopping.set()
+    gate.database_failed(DatabaseUnavailable("the pool is already closed"))
+    assert gate.database.away_since is None
 
 
 def test_each_waiter_hears_each_ring_also_one_before_it_waits() -> None:

@@ -94,5 +94,26 @@ def test_where_there_seems_to_be_room_a_refused_vod_rests_for_a_while(
     assert room.too_large_now() == {}
 
 
+def test_a_guess_does_not_keep_a_vod_off_a_disk_that_nearly_holds_it(
+    room: DownloadRoom, disk: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed while somebody else filled the disk, with its first segments the largest."""
+    disk(10 * GB)
+    room.did_not_fit(_vod(), 60 * GB)
+    assert room.too_large_now() == {1: 60 * GB}
+    disk(65 * GB)
+    assert room.too_large_now() == {}
+    room.did_not_fit(_vod(), 60 * GB)
+    assert room.too_large_now() == {1: 5 * GB}, "and then it rests"
+    later = time.monotonic() + 60
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    assert room.too_large_now() == {}
+    for _ in range(20):
+        room.did_not_fit(_vod(), 60 * GB)
+    later += 1799
+    assert room.too_large_now() == {1: 5 * GB}, "longer and longer"
+    assert not room.may_fit_soon
+
+
 def _vod() -> Vod:
     return vod(id=1, twitch_vod_id="2300000001")

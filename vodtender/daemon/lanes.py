@@ -147,7 +147,10 @@ class Gate:
         return there
 
     def database_failed(self, error: DatabaseUnavailable) -> None:
-        """Notes it, and starts the database again if it is the embedded one."""
+        """Notes it, and starts the database again if it is the embedded one. While stopping it
+        is no news: the database is being left."""
+        if self.place.stopping.is_set():
+            return
         self.database.failed(error, time.time())
         try:
             self.place.database.revive()

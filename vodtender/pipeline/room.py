@@ -11,17 +11,21 @@ from vodtender.model.vod import Vod
 from vodtender.pipeline.directory import DataDirectory
 
 _REST_SECONDS = 30.0
+_LONGEST_REST_SECONDS = 1800.0
 _BRIEF_RESTS = 3
 """After so many rests of a VOD something stands in its way that will not go soon."""
+_ROUGH_SHARE = 0.25
+"""By so much of it may be wrong what a VOD is said to need: told from its first segments."""
 
 
 @dataclass(slots=True)
 class DownloadRoom:
     """No download begins while the disk has less free than the reserve.
 
-    What a VOD needs is known once part of it is there. One that did not fit waits until there
-    is room for the rest of it, and lets smaller ones go before it meanwhile. Where there seems to
-    be room it waits for a while: quotas and limits on files do not show in what is free.
+    What a VOD needs is known roughly once part of it is there. One that did not fit waits until
+    there is room for the rest of it, and lets smaller ones go before it meanwhile. Where there
+    seems to be room, or nearly, it waits for a while: quotas and limits on files do not show in
+    what is free, and on a disk that only just holds it a guess must not keep it off for ever.
     """
 
     directory: DataDirectory
@@ -41,9 +45,11 @@ class DownloadRoom:
         """A VOD's download ran out of room; it needs so much in all, what is kept included."""
         with self._lock:
             self._needed[vod.id] = (vod.twitch_vod_id, needed_bytes)
+            self._resting_until.pop(vod.id, None)  # of an earlier time
         if vod.id not in self.too_large_now():
-            self._rests[vod.id] = self._rests.get(vod.id, 0) + 1
-            self._resting_until[vod.id] = time.monotonic() + _REST_SECONDS
+            rests = self._rests[vod.id] = self._rests.get(vod.id, 0) + 1
+            rest = _REST_SECONDS * 2.0 ** min(max(0, rests - _BRIEF_RESTS), 20)
+            self._resting_until[vod.id] = time.monotonic() + min(rest, _LONGEST_REST_SECONDS)
 
     def fitted(self, vod: Vod) -> None:
         """It is there."""
@@ -62,20 +68,19 @@ class DownloadRoom:
         )
 
     def too_large_now(self) -> dict[int, int]:
-        """The VODs that did not fit and for which there still is no room: how many bytes more
-        they need than there are, by their rows."""
+        """The VODs that did not fit and for which there clearly still is no room, or that rest:
+        how many bytes more they need than there are, by their rows."""
         room = self.directory.room().free_bytes - self.reserve_bytes
         with self._lock:
             needed = dict(self._needed)
-        wanting = {
-            row_id: needed_bytes - self.directory.kept_bytes(twitch_vod_id) - room
-            for row_id, (twitch_vod_id, needed_bytes) in needed.items()
-        }
         now = time.monotonic()
-        for row_id, until in list(self._resting_until.items()):
-            if now < until:
-                wanting[row_id] = max(1, wanting.get(row_id, 1))
-        return {row_id: size_bytes for row_id, size_bytes in wanting.items() if size_bytes > 0}
+        wanting = {}
+        for row_id, (twitch_vod_id, needed_bytes) in needed.items():
+            lacking = needed_bytes - self.directory.kept_bytes(twitch_vod_id) - room
+            rests = now < self._resting_until.get(row_id, 0.0)
+            if rests or lacking > needed_bytes * _ROUGH_SHARE:
+                wanting[row_id] = max(1, lacking)
+        return wanting
 
     def why_none(self) -> str | None:
         """Why no download is begun now; None: there is room for some."""
