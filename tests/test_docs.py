@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.manual.__main__ import ROOT, differences, documents
+from scripts.manual.tree import read
 
 _DEADLINE_SECONDS = 20
 _PAGES = sorted((ROOT / "man").glob("*.1"))
@@ -19,6 +20,14 @@ _PAGES = sorted((ROOT / "man").glob("*.1"))
 
 def test_manual_pages_and_completions_say_what_the_commands_are() -> None:
     assert not differences(documents()), "run scripts/docs"
+
+
+def test_whatever_is_audited_takes_the_same_options() -> None:
+    """A script may give `--yes` to every command that changes something."""
+    options = {one.name: {n for o in one.options for n in o.names} for one in read().walk()}
+    audited = {name for name, names in options.items() if "--reason" in names}
+    assert len(audited) > 20
+    assert not [name for name in audited if "--yes" not in options[name]]
 
 
 def test_a_page_that_nothing_generates_any_more_is_noticed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vodtender.cli.context import AsJson, Context, DryRun, Reason
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
 from vodtender.cli.vod_arguments import VodIds
 from vodtender.cli.vod_changes import write_tally
 
@@ -37,6 +37,7 @@ def add(
     ] = None,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Add VODs by number or address, of any channel.

@@ -9,7 +9,7 @@ import typer
 
 from vodtender.cli.auth_login import Manner, import_cookies, import_login, log_in, now, read
 from vodtender.cli.changes import write_changes
-from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason, Yes
 from vodtender.cli.output import note, write_json
 from vodtender.errors import Exit
 
@@ -158,6 +158,7 @@ def refresh(
     account: SomeAccount = None,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Renew the access tokens now, those that were refused too.

@@ -9,7 +9,7 @@ import typer
 
 from vodtender.cli.changes import write_changes
 from vodtender.cli.confirm import confirm
-from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason, Yes
 from vodtender.cli.output import duration, moment, note, size, write_json, write_line, write_table
 from vodtender.cli.transfer_bar import TransferBar
 from vodtender.errors import PartlyDone
@@ -94,7 +94,13 @@ _FATES = {"goes": "removed", "archived": "archived", "stays": "stays"}
 
 
 @app.command()
-def base(ctx: typer.Context, *, reason: Reason = None, as_json: AsJson = False) -> None:
+def base(
+    ctx: typer.Context,
+    *,
+    reason: Reason = None,
+    _yes: NothingAsked = False,
+    as_json: AsJson = False,
+) -> None:
     """Copy the embedded server's whole cluster, so that any moment after it can be restored.
 
     For that its log is archived in BACKUP_DIR from then on (BACKUP_WAL). The copy is verified;
@@ -336,6 +342,7 @@ def keep(
     *,
     undo: Annotated[bool, typer.Option("--undo", help="Let retention decide again.")] = False,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from vodtender.cli.arguments import length
 from vodtender.cli.changes import write_changes
-from vodtender.cli.context import AsJson, Context, DryRun, Reason
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
 from vodtender.cli.output import moment, note, write_json, write_line, write_table
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def reset(
     channel: Channel = None,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Close breakers and forget the failures that were counted."""
@@ -93,6 +94,7 @@ def trip(
     ] = None,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Open breakers by hand: nothing new is begun until their rest is over.

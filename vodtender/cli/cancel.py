@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from vodtender.cli.changes import write_changes
-from vodtender.cli.context import AsJson, Context, DryRun, Reason
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
 from vodtender.cli.output import note
 from vodtender.cli.vod_arguments import VodIds
 
@@ -21,6 +21,7 @@ def cancel(
     *,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """End what is being done to VODs, and skip them. It does not count as a failure.

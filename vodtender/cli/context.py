@@ -47,6 +47,11 @@ class Context:
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+NothingAsked = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Nothing is asked anyway; for scripts that always say it."),
+]
+"""So that a script can say it to every command that changes something."""
 Reason = Annotated[
     str | None,
     typer.Option(parser=legible, metavar="TEXT", help="Why; kept in the audit."),

@@ -9,7 +9,7 @@ import typer
 
 from vodtender.cli.arguments import length
 from vodtender.cli.changes import write_changes
-from vodtender.cli.context import AsJson, Context, DryRun, Reason
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
 from vodtender.cli.output import note, write_line
 from vodtender.errors import UsageError
 
@@ -40,6 +40,7 @@ def drain(
     ] = None,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Let running daemons finish what they have in hand, take nothing new, and end.

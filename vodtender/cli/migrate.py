@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vodtender.cli.context import AsJson, Context, DryRun, Reason
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
 from vodtender.cli.output import plain, write_json, write_line
 
 app = typer.Typer(rich_markup_mode=None)
@@ -16,6 +16,7 @@ def migrate(
     *,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring the database to this program's schema, and list what that took.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from vodtender.cli.changes import write_changes
-from vodtender.cli.context import AsJson, Context, DryRun, Reason
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -16,6 +16,7 @@ def pause(
     *,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Begin nothing new, in no daemon and after no restart, until `vodtender resume`.

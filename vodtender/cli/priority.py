@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vodtender.cli.changes import write_changes
-from vodtender.cli.context import AsJson, Context, DryRun, Reason
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
 from vodtender.cli.vod_arguments import VodId
 
 app = typer.Typer(rich_markup_mode=None)
@@ -27,6 +27,7 @@ def priority(
     *,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Let a VOD go before others (N > 0) or after them (N < 0), coming down and going up.

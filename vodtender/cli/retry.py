@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vodtender.cli.arguments import moment
-from vodtender.cli.context import AsJson, Context, DryRun, Reason
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
 from vodtender.cli.vod_arguments import MaybeVodIds, one_of
 from vodtender.cli.vod_changes import write_tally
 
@@ -44,6 +44,7 @@ def retry(
     ] = False,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Try failed or held VODs again now.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from vodtender.cli.changes import write_changes
-from vodtender.cli.context import AsJson, Context, DryRun, Reason
+from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
 from vodtender.cli.vod_arguments import VodIds
 
 app = typer.Typer(rich_markup_mode=None)
@@ -18,6 +18,7 @@ def skip(
     *,
     reason: Reason = None,
     dry_run: DryRun = False,
+    _yes: NothingAsked = False,
     as_json: AsJson = False,
 ) -> None:
     """Leave VODs alone for good; what is being done to them ends within seconds.
