@@ -101,6 +101,7 @@ class _Campaign:
             self._forget()
             killed += self._do(self._words())
             self._look()
+        self._forget()
         if self._do(["--yes", "--include-waiting"], kill=False):
             self._seen.complaints.append("the last run did not end")
         self._look()
