@@ -109,8 +109,12 @@ def test_that_it_is_missing_needs_a_second_witness() -> None:
     assert early.standing.missing_since == NOW
     late = decided(again, Missing("no such video", confirmed=None), NOW + timedelta(seconds=30))
     assert (late.standing.stage, late.standing.problem_code) == (Stage.FAILED, "vod_missing")
-    assert decided(coming_down(), Missing("x", confirmed=True)).standing.stage is Stage.FAILED
-    for change in (first, early, late):
+    confirmed = Missing("no such video", confirmed=True)
+    at_once = decided(coming_down(), confirmed)
+    assert at_once.standing.waiting_for is Waiting.SECOND_LOOK, "one moment may strike both"
+    soon = decided(again, confirmed, NOW + timedelta(seconds=5))
+    assert soon.standing.stage is Stage.FAILED
+    for change in (first, early, late, at_once, soon):
         assert change.signal is Signal.NOTHING
 
 
@@ -177,7 +181,13 @@ def test_a_refusal_is_for_good_and_trips_no_breaker() -> None:
 def test_what_twitch_does_not_give_any_more_stays_done_if_it_is_on_youtube(
     outcome: Outcome, signal: Signal
 ) -> None:
-    of = coming_down(video_id="V", recheck=True, download_attempts=9, vanishes_at=NOW - 2 * DAY)
+    of = coming_down(
+        video_id="V",
+        recheck=True,
+        download_attempts=9,
+        vanishes_at=NOW - 2 * DAY,
+        missing_since=NOW - HOUR,
+    )
     change = decided(of, outcome)
     standing = change.standing
     assert (standing.stage, standing.video_id) == (Stage.VERIFYING, "V")

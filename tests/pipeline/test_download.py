@@ -347,7 +347,9 @@ def test_what_is_refused_for_good_is_no_failure_of_the_channel(fetcher: Fetcher)
     kinds = ("subscriber-only", "deleted", "segment-404", "live", "subscriber-only", "deleted")
     for kind in kinds:
         fetcher.new(kind)
-    while fetcher.fetch():
-        pass
+    for pause in ("0s", "1 minute"):
+        fetcher.let_pass(pause)
+        while fetcher.fetch():
+            pass
     assert breaker_state(fetcher) == {}
     assert Counter(fetcher.stages().values()) == {"failed": 5, "live": 1}

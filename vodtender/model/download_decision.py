@@ -58,11 +58,13 @@ class DownloadStep(Step):
         return Change(self.ended(Stage.FAILED, problem, code), signal)
 
     def missing(self, outcome: o.Missing) -> Change:
-        """Twitch's API returns null for a moment now and then, so one answer is not enough."""
+        """Twitch's API returns null for a moment now and then, so one answer is not enough; nor
+        are two of the same moment."""
         said = outcome.message.rstrip(".")
         since = self.standing.missing_since
-        said_again = since is not None and self.now - since >= self.policy.second_look
-        if outcome.confirmed or (outcome.confirmed is None and said_again):
+        patience = BUSY_WAIT if outcome.confirmed else self.policy.second_look
+        said_again = since is not None and self.now - since >= patience
+        if said_again and outcome.confirmed is not False:
             why = "The VOD does not exist at Twitch any more"
             return self.not_to_be_had(f"{why} ({said})", "vod_missing")
         if outcome.confirmed is False:
@@ -73,7 +75,7 @@ class DownloadStep(Step):
             return replace(change, signal=Signal.NOTHING) if passes else change
         standing = replace(self.at_rest(), missing_since=since or self.now)
         problem = f"{said}; looking once more before it is believed"
-        until = (since or self.now) + self.policy.second_look
+        until = (since or self.now) + patience
         return Change(self.waiting(standing, problem, "vod_missing", Waiting.SECOND_LOOK, until))
 
     def failed(self, error: VodtenderError) -> Change:
