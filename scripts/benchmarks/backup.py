@@ -28,21 +28,22 @@ _NAME = "vod"
 _THEIRS = "theirs"
 _VODS = """
     INSERT INTO vods (twitch_vod_id, channel, title, date, duration_seconds, stage, video_id)
-    SELECT n::text, 'channel_' || n %% 5, 'Stream number ' || n, now() - n * interval '7 hours',
-        14400, 'published', 'video' || n
+    SELECT (2300000000 + n::bigint * 350003)::text, 'channel_' || n %% 5, 'Stream number ' || n,
+        timestamptz '2026-01-01' + n * interval '7 hours', 14400, 'published', 'video' || n
     FROM generate_series(1, %s) AS n
 """
 # As people write: few words often and most of them seldom, a crowd of whom some say a lot, and
-# now and then an emote. Ids are in no order, as Twitch's.
+# now and then an emote. Ids of messages are in no order, and those of VODs have ten digits and
+# grow, as Twitch's.
 _CHAT = """
     INSERT INTO chat_messages ("timestamp", relative_seconds, message_id, vod_id, channel, username,
         message, user_id, display_name, color, badges, emotes, reply_to)
     WITH words AS (SELECT array_agg(left(md5('w' || n), 2 + n %% 7)) AS w
         FROM generate_series(1, 4000) AS n)
     SELECT timestamptz '2026-01-01' + n * interval '0.7 s', n %% {per_vod} * 0.7,
-        gen_random_uuid()::text, (1 + n / {per_vod})::text, 'channel_' || (n / {per_vod}) %% 5,
-        'user' || who, said, (1000000 + who * 7919)::text, 'User' || who,
-        '#' || upper(left(md5(who::text), 6)),
+        gen_random_uuid()::text, (2300000000 + (1 + n / {per_vod})::bigint * 350003)::text,
+        'channel_' || (n / {per_vod}) %% 5, 'user' || who,
+        said, (1000000 + who * 7919)::text, 'User' || who, '#' || upper(left(md5(who::text), 6)),
         CASE WHEN who %% 3 = 0 THEN 'subscriber/' || who %% 24 || ',premium/1' ELSE '' END,
         CASE WHEN chance < 0.15 THEN (300000000 + who %% 50)::text || ':0-' || 4 + who %% 5 END,
         CASE WHEN chance > 0.9 THEN gen_random_uuid()::text END

@@ -168,12 +168,12 @@ def filled(source: Source, contents: Contents, server: Server, tell: Tell) -> It
         statements = _load(source, contents, server, dsn, tell)
         with connect(dsn, autocommit=True) as connection, translated():
             restored.be_patient(connection)
-            rows = backups.row_counts(connection)
+            rows = _counted(connection, dsn)
             _compare(source, rows)
             tell("bringing up to date", 0, 1)
-            migrate.migrate_connection(connection, migrate.migrations())
+            if migrate.migrate_connection(connection, migrate.migrations()):
+                restored.analyze(connection)
             rights = restored.give_rights(connection, statements)
-            restored.analyze(connection)
             tell("bringing up to date", 1, 1)
         yield Filled(dsn, rows, rights)
     finally:
@@ -195,14 +195,31 @@ def _load(source: Source, contents: Contents, server: Server, dsn: str, tell: Te
         reading = other.submit(restoring.rest, source.path, tools)
         cores = min(os.cpu_count() or 1, _MOST_CORES)
         try:
-            with loading.loader(dsn, cores=cores) as loader:
-                with restoring.rows(source.path, tools, progress=progress) as parts:
-                    loader.load(parts)
+            with (
+                restoring.rows(source.path, tools, progress=progress) as parts,
+                loading.loader(dsn, cores=cores) as loader,
+            ):
+                loader.load(parts)
                 rest = reading.result()
                 loader.finish(rest.statements)
         except loading.StatementFailedError as error:
             raise restoring.refused(source.path, error.message) from error
     return rest.rights
+
+
+def _counted(connection: Connection, dsn: str) -> dict[str, int]:
+    """The rows of each table, which are analyzed meanwhile."""
+
+    def analyze() -> None:
+        with connect(dsn, autocommit=True) as other, translated():
+            restored.be_patient(other)
+            restored.analyze(other)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="analyze") as pool:
+        analyzing = pool.submit(analyze)
+        rows = backups.row_counts(connection)
+        analyzing.result()
+    return rows
 
 
 def _compare(source: Source, rows: dict[str, int]) -> None:
