@@ -80,6 +80,21 @@ class Disk:
     def fates(self, **options: Any) -> dict[str, str]:
         return {vod_id: one.fate.value for vod_id, one in self.prune(**options).items()}
 
+    def place_unrecorded(self, vod_id: str, work: Path) -> Path:
+        """What a worker leaves that is killed before the database knows of its file."""
+        add_vod(self.database, vod_id, stage=Stage.QUEUED)
+        made, placed = work / "whole.mp4", self.directory.root / f"title_{vod_id}.mp4"
+        made.write_bytes(CONTENT)
+        os.link(made, placed)
+        _make_old(work)
+        return placed
+
+    def edit(self, vod_id: str, **columns: Any) -> None:
+        changes = ", ".join(f"{name} = %s" for name in columns)
+        query = f"UPDATE vods SET {changes} WHERE twitch_vod_id = %s"
+        with self.database.transaction() as connection:
+            connection.execute(query.encode(), (*columns.values(), vod_id))
+
     def row(self, vod_id: str, columns: str) -> tuple[Any, ...]:
         query = f"SELECT {columns} FROM vods WHERE twitch_vod_id = %s"
         (found,) = rows(self.database, query, vod_id)
@@ -538,6 +553,37 @@ def test_the_work_directory_of_a_vod_that_is_being_uploaded_stays(disk: Disk, wo
     disk.add("77", Stage.UPLOADING, **IN_HAND)
     assert clean_up(disk) == []
     assert (work / "parts-abc" / "whole.part-1").exists()
+
+
+def test_a_file_whose_worker_was_killed_before_it_was_recorded_goes_with_its_work(
+    disk: Disk, work: Path
+) -> None:
+    placed = disk.place_unrecorded("77", work)
+    assert clean_up(disk) == [work]
+    assert not placed.exists()
+
+
+def test_what_a_worker_has_in_hand_that_may_be_dead_is_left_to_who_buries_it(
+    disk: Disk, work: Path
+) -> None:
+    placed = disk.place_unrecorded("77", work)
+    disk.edit("77", worker_id="somebody", lease_expires_at=NOW - DAY)
+    assert clean_up(disk) == []
+    assert placed.exists()
+
+
+@pytest.mark.parametrize("known", ["recorded", "another file", "nobody's"])
+def test_a_file_that_may_be_somebodys_stays(disk: Disk, work: Path, known: str) -> None:
+    placed = disk.place_unrecorded("77", work)
+    if known == "recorded":
+        disk.edit("77", downloaded_path=str(placed), directory_id=disk.directory.id)
+    elif known == "another file":
+        placed.unlink()
+        placed.write_bytes(CONTENT)
+    else:
+        disk.edit("77", twitch_vod_id="78")
+    assert clean_up(disk) == [work]
+    assert placed.exists()
 
 
 def test_what_is_not_a_work_directory_stays(disk: Disk, work: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from vodtender.config.settings import Settings
 from vodtender.errors import VodtenderError
 from vodtender.model.s3_location import S3Location
 from vodtender.model.vod import Stage
+from vodtender.pipeline import prune
 from vodtender.store.migrate import migrate
 
 _ROOT = Path(__file__).parents[2]
@@ -104,6 +105,8 @@ class _Campaign:
         self._forget()
         if self._do(["--yes", "--include-waiting"], kill=False):
             self._seen.complaints.append("the last run did not end")
+        # As a daemon does it: a fetch may have been killed before its file was recorded.
+        prune.clean_up(self._place.database, self._place.directory, 0)
         self._look()
         if self._here():
             self._seen.complaints.append(f"the last run has left {self._here()} behind")

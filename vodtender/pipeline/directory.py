@@ -143,6 +143,16 @@ class DataDirectory:
                 earlier.unlink(missing_ok=True)
         return target
 
+    def placed_from(self, work: Path) -> list[Path]:
+        """Finished files that are second names of what still lies in a work directory, as
+        `place` leaves them to whoever is cut off."""
+        found = [path.lstat() for path in work.iterdir()]
+        made = {(one.st_dev, one.st_ino) for one in found if one.st_nlink > 1}
+        if not made:
+            return []
+        finished = [(path, path.lstat()) for path in self.root.glob(f"*_{work.name}.mp4")]
+        return [path for path, one in finished if (one.st_dev, one.st_ino) in made]
+
     def register(self, worker_id: str) -> int:
         """Locks a file of this worker's name for as long as the process lives, so that others
         on the same machine see at once when it has died. Returns the descriptor to keep."""

@@ -141,7 +141,7 @@ def _failed(place: Workplace, vod: Vod, error: VodtenderError, watch: _Watch) ->
 def make_room(place: Workplace, except_for: str) -> None:
     """The disk is full: half downloads of other VODs that nobody works on are given up."""
     others = [path for path in place.directory.works() if path.name != except_for]
-    for path in discard_idle(place.database, others):
+    for path in discard_idle(place.database, place.directory, others):
         _log.warning("partial download given up, the disk is full", vod=path.name)
 
 

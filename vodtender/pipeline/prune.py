@@ -120,14 +120,15 @@ def others(database: Database, directory: DataDirectory) -> list[Path]:
 def clean_up(database: Database, directory: DataDirectory, max_age_seconds: float) -> list[Path]:
     """Removes work directories in which nothing has moved for so long and nobody works."""
     old = [path for path in directory.works() if age_seconds(path) >= max_age_seconds]
-    removed = discard_idle(database, old)
+    removed = discard_idle(database, directory, old)
     directory.forget_strangers(max_age_seconds)
     return removed
 
 
-def discard_idle(database: Database, works: Sequence[Path]) -> list[Path]:
-    """Removes those work directories whose VODs nobody works on; returns which. A download
-    holds a lock in its own, an upload in parts does not."""
+def discard_idle(database: Database, directory: DataDirectory, works: Sequence[Path]) -> list[Path]:
+    """Removes those work directories whose VODs nobody works on, and the finished file of one
+    that was killed before the database knew of it; returns which. A download holds a lock in
+    its own, an upload in parts does not."""
     with database.transaction() as connection:
         in_work = files.in_work(connection, [path.name for path in works])
     removed = []
@@ -135,6 +136,7 @@ def discard_idle(database: Database, works: Sequence[Path]) -> list[Path]:
         if path.name in in_work:
             continue
         try:
+            _take_back(database, directory, path)
             discard(path)
         except (Locked, OSError) as error:
             _log.debug("work directory stays", path=path, why=str(error))
@@ -142,6 +144,19 @@ def discard_idle(database: Database, works: Sequence[Path]) -> list[Path]:
         _log.info("partial download removed", path=path)
         removed.append(path)
     return removed
+
+
+def _take_back(database: Database, directory: DataDirectory, work: Path) -> None:
+    """Removes what was placed from a work directory and is not known to be anybody's file."""
+    placed = directory.placed_from(work)
+    if not placed:
+        return
+    with database.transaction() as connection:
+        if not files.lock_without(connection, work.name):
+            return
+        for path in placed:
+            path.unlink()
+            _log.info("a file that was never recorded is removed", path=path)
 
 
 @dataclass(frozen=True, slots=True)

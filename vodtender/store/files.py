@@ -35,11 +35,20 @@ def lock(connection: Connection, vod_id: int) -> Vod | None:
         return cursor.execute(query, (vod_id,)).fetchone()
 
 
+def lock_without(connection: Connection, twitch_vod_id: str) -> bool:
+    """Whether it is a VOD without a file that nobody works on; then nobody does until the
+    transaction ends."""
+    query = (
+        "SELECT FROM vods WHERE twitch_vod_id = %s AND downloaded_path IS NULL"
+        " AND worker_id IS NULL FOR UPDATE SKIP LOCKED"
+    )
+    return connection.execute(query, (twitch_vod_id,)).fetchone() is not None
+
+
 def in_work(connection: Connection, twitch_vod_ids: Sequence[str]) -> set[str]:
-    """Which of these VODs somebody works on."""
+    """Which of these VODs somebody works on, or did and has not been found dead yet."""
     rows = connection.execute(
-        "SELECT twitch_vod_id FROM vods WHERE twitch_vod_id = ANY(%s) AND worker_id IS NOT NULL"
-        " AND lease_expires_at > now()",
+        "SELECT twitch_vod_id FROM vods WHERE twitch_vod_id = ANY(%s) AND worker_id IS NOT NULL",
         (list(twitch_vod_ids),),
     )
     return {row["twitch_vod_id"] for row in rows}
