@@ -267,6 +267,13 @@ def test_a_playlist_that_was_cut_on_its_way_is_not_taken_for_whole(
         fetch(request(vod, tmp_path))
 
 
+def test_a_server_that_does_not_answer_is_given_up(in_world: World, tmp_path: Path) -> None:
+    in_world.faults.hold(host="usher.ttvnw.net")
+    asked = request(in_world.add_vod("alice"), tmp_path, extra_args=("--socket-timeout", "0.5"))
+    with pytest.raises(Transient, match=r"^Twitch cannot be reached: no answer within the time"):
+        fetch(asked)
+
+
 def test_a_playlist_that_is_refused_is_named(in_world: World, tmp_path: Path) -> None:
     in_world.faults.status(403, path="*/chunked/*.m3u8")
     with pytest.raises(Transient, match=r"HTTP 403 when asked for the VOD's playlist\.$"):

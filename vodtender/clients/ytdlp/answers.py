@@ -76,6 +76,8 @@ def unreachable(error: RequestError, what: str) -> Transient:
     elif isinstance(error, ProxyError):
         told = _of_the_proxy(error)
         hint = "" if told == _BROKE else "check HTTPS_PROXY and NO_PROXY"
+    elif any(isinstance(link, TimeoutError) for link in _chain(error)):
+        told = "no answer within the time limit"
     return Transient(f"{what}: {told}", hint=hint, code="network")
 
 
