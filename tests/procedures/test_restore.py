@@ -284,6 +284,9 @@ def test_whatever_an_operator_has_added_is_as_it_was(place: Place) -> None:
     before = contents()
     place.restore(place.back_up().name, replace=True)
     assert contents() == before
+    with place.connect() as connection:
+        known = connection.execute("SELECT DISTINCT tablename::text FROM pg_stats").fetchall()
+        assert {row[0] for row in known} >= {"vods", "ta ble", "parted", "parted_1", "seen"}
 
 
 def test_what_the_rows_do_not_bear_is_told_without_them(place: Place) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
+from psycopg import sql
 
 from vodtender.store import archive
 from vodtender.store.database import Connection
@@ -113,8 +114,16 @@ def be_patient(connection: Connection) -> None:
 
 
 def analyze(connection: Connection) -> None:
-    """What the planner knows of tables is not in a dump."""
-    connection.execute("ANALYZE")
+    """What the planner knows of tables is not in a dump. Of those of the server itself it knows
+    enough, as in any new database."""
+    rows = connection.execute(
+        "SELECT nspname, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE relkind IN ('r', 'm', 'p') AND relpersistence <> 't' AND nspname !~ '^pg_'"
+        " AND nspname <> 'information_schema'"
+    ).fetchall()
+    tables = [sql.Identifier(row["nspname"], row["relname"]) for row in rows]
+    if tables:
+        connection.execute(sql.SQL("ANALYZE {}").format(sql.SQL(", ").join(tables)))
 
 
 def vods_between(old: Connection, new: Connection) -> Vods | None:
