@@ -601,10 +601,9 @@ def test_titles_of_any_script_are_shown_in_any_locale(
     archive: Archive, tmp_path: Path, surroundings: dict[str, str]
 ) -> None:
     archive.add("1", "failed", title=EMOJI, problem=EMOJI)
-    for words in (("vods",), ("vods", "show", "1"), ("status",)):
-        done = shell(archive, tmp_path, *words, stdout=subprocess.PIPE, env=surroundings)
-        assert (done.returncode, done.stderr) == (0, b""), words
-        assert b"\x1b" not in done.stdout
+    done = shell(archive, tmp_path, "vods", "show", "1", stdout=subprocess.PIPE, env=surroundings)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\x1b" not in done.stdout
     done = shell(archive, tmp_path, "vods", "--json", stdout=subprocess.PIPE, env=surroundings)
     assert (done.returncode, done.stderr) == (0, b"")
     assert EMOJI in json.loads(done.stdout.decode("utf-8"))["vods"][0].values()

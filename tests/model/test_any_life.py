@@ -307,5 +307,5 @@ class AnyLife(RuleBasedStateMachine):
 
 TestAnyLife = AnyLife.TestCase
 TestAnyLife.settings = settings(
-    max_examples=400, stateful_step_count=40, deadline=None, derandomize=True, database=None
+    max_examples=250, stateful_step_count=40, deadline=None, derandomize=True, database=None
 )

@@ -57,7 +57,7 @@ from vodtender.store.database import Database
 
 EXPLORES = os.environ.get("LIFE_EXAMPLES")
 """How many lives to try, others each time. Without it, the same few."""
-EXAMPLES = int(EXPLORES or "5")
+EXAMPLES = int(EXPLORES or "4")
 IDS = ("1", "2")
 MOST = 6
 """VODs in one run."""
