@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.pipeline.publisher import place_for
+from tests.postgres import AwayDatabase
 from vodtender.config.load import load
 from vodtender.daemon.chores import Chores
 from vodtender.daemon.lanes import Bell, Gate
@@ -54,6 +57,18 @@ def test_a_heartbeat_that_comes_after_the_end_leaves_nothing_behind(
         place.stopping.set()
     chores.heartbeat()
     assert known(place) == []
+
+
+def test_one_that_ended_without_its_database_is_found_dead_by_the_next(
+    place: Workplace, database_away: AwayDatabase
+) -> None:
+    with ExitStack() as away, registered(place):
+        away.enter_context(database_away())
+    assert known(place) == ["worker-1"]
+    other = replace(place, worker_id="worker-2")
+    with registered(other):
+        Chores(other, Gate(other), Bell()).heartbeat()
+        assert known(place) == ["worker-2"]
 
 
 def test_the_end_waits_for_a_chore_and_what_it_does_to_one_that_hangs_is_no_news(

@@ -47,9 +47,14 @@ class Machine:
         daemon = self.start(DOWNLOAD_SEGMENT_CONCURRENCY=str(CONNECTIONS), **settings)
         gate.wait_reached(30)
         wait_until(lambda: self.stored(vod) >= HELD)
-        self.seen = psutil.Process(daemon.pid).children(recursive=True)
-        assert len(self.seen) >= 2, "yt-dlp's process and its ffmpeg"
+        wait_until(self.sees_ffmpeg_too)
         return daemon, vod, gate
+
+    def sees_ffmpeg_too(self) -> bool:
+        """Whether all of a download runs: yt-dlp's process and its ffmpeg."""
+        assert self.daemon is not None
+        self.seen = psutil.Process(self.daemon.pid).children(recursive=True)
+        return len(self.seen) >= 2
 
     def stored(self, vod: Vod) -> int:
         return len(list((self.keeper.data / "in-progress" / vod.id).glob("*.seg")))

@@ -16,7 +16,9 @@ from vodtender.store.database import Connection, Database
 
 @contextmanager
 def registered(place: Workplace) -> Iterator[None]:
-    """Known for as long as the block lasts. Raises DatabaseUnavailable."""
+    """Known for as long as the block lasts. Where the database is away at its end, the lock's file
+    stays, by which the next worker here finds that this one is dead and buries it. Raises
+    DatabaseUnavailable."""
     lock = place.directory.register(place.worker_id)
     try:
         with place.database.transaction() as connection:
@@ -26,7 +28,7 @@ def registered(place: Workplace) -> Iterator[None]:
     finally:
         with suppress(DatabaseUnavailable):
             _leave(place.database, place.worker_id)
-        place.directory.unregister(place.worker_id)
+            place.directory.unregister(place.worker_id)
         os.close(lock)
 
 
