@@ -1,7 +1,7 @@
 """Frees the disk: files that YouTube has processed, and what nobody works on any more.
 
-Only files that the database knows as ours in this very directory, and work directories, are
-ever touched.
+Only files that the database knows as ours in this very directory, work directories, and finished
+files that are second names of what lies in those, are ever touched.
 """
 
 from __future__ import annotations
