@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from vodtender.clients.postgres_server import EmbeddedServer, acquire
 from vodtender.store.database import Database
 
 _TEMPLATE = "migrated"
+_GOING_SECONDS = 0.1
 _numbers = itertools.count(1)
 
 NewDatabase = Callable[[str], AbstractContextManager[str]]
@@ -64,11 +66,13 @@ def migrated_template(postgres_server: EmbeddedServer) -> str:
 
 class Shelf:
     """Migrated databases that nobody uses. Only what is in every way as it was when it was made,
-    but for rows and statistics, comes back to it."""
+    but for rows and statistics, comes back to it. Into each leads a session that is kept, since
+    one that is opened anew has to read the catalog first."""
 
     def __init__(self, server: EmbeddedServer, template: str) -> None:
         self._server = server
         self._template = template
+        self._sessions: dict[str, psycopg.Connection[Any]] = {}
         self._names: list[str] = []
         with self._admin(template) as connection:
             self._schema = _schema(connection)
@@ -79,37 +83,69 @@ class Shelf:
             return self._names.pop()
         name = _next_name()
         _create(self._server, name, self._template)
+        self._sessions[name] = self._admin(name)
         return name
 
     def put_back(self, name: str) -> None:
-        """Ends all connections to it; under its old name it will not be found again."""
-        new = _next_name()
+        """Whoever is still in it loses the connection, and will not find it again."""
+        session = self._sessions.pop(name)
         try:
-            with self._admin("postgres") as connection:
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-                    (name,),
-                )
-                rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-                connection.execute(rename.format(sql.Identifier(name), sql.Identifier(new)))
-            with self._admin(new) as connection:
-                if _schema(connection) == self._schema:
-                    connection.execute(_EMPTY)
-                    self._names.append(new)
-                    return
+            if not _is_left_alone(session):
+                session.close()
+                name = self._renamed(name)
+                session = self._admin(name)
+            if _schema(session) == self._schema:
+                session.execute(_EMPTY)
+                self._sessions[name] = session
+                self._names.append(name)
+                return
         except psycopg.Error:  # it is gone, or someone does not let go of it
-            _drop(self._server, name)
-        _drop(self._server, new)
+            pass
+        session.close()
+        _drop(self._server, name)
+
+    def close(self) -> None:
+        """Ends the sessions."""
+        for session in self._sessions.values():
+            session.close()
+
+    def _renamed(self, name: str) -> str:
+        new = _next_name()
+        with self._admin("postgres") as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                (name,),
+            )
+            rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+            connection.execute(rename.format(sql.Identifier(name), sql.Identifier(new)))
+        return new
 
     def _admin(self, name: str) -> psycopg.Connection[Any]:
         dsn = make_conninfo(self._server.admin_dsn, dbname=name)
         return psycopg.connect(dsn, autocommit=True)
 
 
+def _is_left_alone(session: psycopg.Connection[Any]) -> bool:
+    """Whether it is the only one in its database, or soon is: one that was closed a moment ago
+    is seen for a moment yet."""
+    query = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+    deadline = time.monotonic() + _GOING_SECONDS
+    try:
+        while session.execute(query, (session.info.backend_pid,)).rowcount:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_GOING_SECONDS / 20)
+    except psycopg.Error:  # it has been ended itself
+        return False
+    return True
+
+
 @pytest.fixture(scope="session")
-def empty_databases(postgres_server: EmbeddedServer, migrated_template: str) -> Shelf:
+def empty_databases(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[Shelf]:
     """This worker's migrated databases."""
-    return Shelf(postgres_server, migrated_template)
+    shelf = Shelf(postgres_server, migrated_template)
+    yield shelf
+    shelf.close()
 
 
 @pytest.fixture

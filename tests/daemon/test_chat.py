@@ -17,6 +17,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.clients.ytdlp.fetches import wait_until
+from tests.postgres import AwayDatabase
 from tests.sandbox.irc_lines import Said
 from tests.sandbox.vods import Channel, Vod
 from tests.sandbox.world import World
@@ -285,25 +286,21 @@ def test_stopping_the_daemon_stores_what_was_heard_and_leaves_the_stream_open(
     assert "chat recorder stopped" in studio.log()
 
 
-def test_while_the_database_is_away_the_stream_is_recorded_all_the_same(studio: Studio) -> None:
+def test_while_the_database_is_away_the_stream_is_recorded_all_the_same(
+    studio: Studio, database_away: AwayDatabase
+) -> None:
     say = studio.world.chat.say
-    name = psycopg.conninfo.conninfo_to_dict(studio.dsn)["dbname"]
-    elsewhere = psycopg.conninfo.make_conninfo(studio.dsn, dbname="postgres")
-    with studio.daemon() as daemon, psycopg.connect(elsewhere, autocommit=True) as server:
+    with studio.daemon() as daemon:
         began_at = studio.go_live()
         said = [say("alice", "before")]
         studio.wait_stored(*said)
-        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-        )
-        wait_until(lambda: "it is kept on the disk" in studio.log(), _PATIENCE_SECONDS)
-        said += [say("alice", f"meanwhile {n}") for n in range(100)]
-        # The stream is over, and its daemon dead, before anything could be stored.
-        studio.go_offline()
-        wait_until(lambda: _is_kept(studio, said[-1]), _PATIENCE_SECONDS)
-        daemon.kill()
-        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        with database_away():
+            wait_until(lambda: "it is kept on the disk" in studio.log(), _PATIENCE_SECONDS)
+            said += [say("alice", f"meanwhile {n}") for n in range(100)]
+            # The stream is over, and its daemon dead, before anything could be stored.
+            studio.go_offline()
+            wait_until(lambda: _is_kept(studio, said[-1]), _PATIENCE_SECONDS)
+            daemon.kill()
         vod = studio.publish(began_at)
         daemon.start()
         studio.wait_joined_to(vod, *said)
@@ -311,20 +308,14 @@ def test_while_the_database_is_away_the_stream_is_recorded_all_the_same(studio: 
 
 
 def test_a_stream_that_begins_while_the_database_is_away_is_recorded_from_its_beginning(
-    studio: Studio,
+    studio: Studio, database_away: AwayDatabase
 ) -> None:
-    name = psycopg.conninfo.conninfo_to_dict(studio.dsn)["dbname"]
-    elsewhere = psycopg.conninfo.make_conninfo(studio.dsn, dbname="postgres")
-    with studio.daemon(), psycopg.connect(elsewhere, autocommit=True) as server:
+    with studio.daemon():
         studio.wait_looked(1)
-        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-        )
-        began_at = studio.go_live()
-        said = [studio.world.chat.say("alice", f"to the disk alone {n}") for n in range(20)]
-        wait_until(lambda: _is_kept(studio, said[-1]), _PATIENCE_SECONDS)
-        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        with database_away():
+            began_at = studio.go_live()
+            said = [studio.world.chat.say("alice", f"to the disk alone {n}") for n in range(20)]
+            wait_until(lambda: _is_kept(studio, said[-1]), _PATIENCE_SECONDS)
         studio.wait_stored(*said)
         (recording,) = studio.sql("SELECT * FROM chat_recordings")
     assert (recording["vod_id"], recording["stream_id"]) == (f"live-{STREAM}", STREAM)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from psycopg import sql
 
 from tests.postgres import NewDatabase
 from vodtender.store.database import Connection, Database, connect
@@ -18,24 +17,32 @@ def shared_dsn(new_database: NewDatabase, migrated_template: str) -> Iterator[st
         yield dsn
 
 
+@pytest.fixture(scope="session")
+def kept_connection(shared_dsn: str) -> Iterator[Connection]:
+    """One connection to it, since each that is opened anew has to read the catalog first."""
+    with connect(shared_dsn, autocommit=True) as connection:
+        yield connection
+
+
 @pytest.fixture
-def database_dsn(shared_dsn: str) -> str:
+def database_dsn(shared_dsn: str, kept_connection: Connection) -> str:
     """The shared database, with the whole schema and no rows."""
-    with connect(shared_dsn) as connection:
-        tables = connection.execute(
+    with kept_connection.transaction():
+        tables = kept_connection.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
             " AND tablename <> 'schema_migrations' ORDER BY tablename <> 'vods', tablename"
         ).fetchall()
-        for row in tables:  # much faster than TRUNCATE while there is little in them
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(row["tablename"])))
+        query = "; ".join(f'DELETE FROM "{row["tablename"]}"' for row in tables)
+        kept_connection.execute(query.encode())  # much faster than TRUNCATE of so little
     return shared_dsn
 
 
 @pytest.fixture
-def connection(database_dsn: str) -> Iterator[Connection]:
+def connection(database_dsn: str, kept_connection: Connection) -> Iterator[Connection]:
     """Each statement is a transaction."""
-    with connect(database_dsn, autocommit=True) as connection:
-        yield connection
+    yield kept_connection
+    kept_connection.rollback()
+    kept_connection.execute("DISCARD ALL")
 
 
 @pytest.fixture
