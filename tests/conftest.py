@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
@@ -32,6 +33,17 @@ _LONGEST = (
     "tests/daemon/test_publish.py",
     "tests/test_runbook_sql.py",
 )
+
+
+# What is imported and collected stays: to look for garbage in it, again and again, takes a tenth
+# of the time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Only what the tests make is looked at."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -76,7 +76,7 @@ class Site:
     def psql(self, text: str) -> Rows:
         with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as session:
             cursor = session.execute(text.encode())
-            return cursor.fetchall() if cursor.description else []
+            return [] if cursor.description is None else cursor.fetchall()
 
     def row(self, vod: Vod) -> dict[str, Any]:
         found = self.psql(f"SELECT * FROM vods WHERE twitch_vod_id = '{vod.id}'")

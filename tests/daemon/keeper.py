@@ -73,7 +73,7 @@ class Keeper:
     def sql(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
         with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
             cursor = connection.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
+            return [] if cursor.description is None else cursor.fetchall()
 
     def row(self, vod: Vod | str) -> dict[str, Any]:
         vod_id = vod if isinstance(vod, str) else vod.id

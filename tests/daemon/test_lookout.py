@@ -16,6 +16,7 @@ from tests.sandbox.world import World
 from vodtender.daemon.chores import Chores
 from vodtender.daemon.lanes import Bell, Gate
 from vodtender.daemon.lookout import Lookout
+from vodtender.store import leases
 
 OFTEN = {"VOD_PROCESS_INTERVAL": "100ms"}
 WITHOUT = {"TWITCH_CLIENT_ID": "", "TWITCH_CLIENT_SECRET": ""}
@@ -34,8 +35,8 @@ def fetcher(
 
 
 @contextmanager
-def looking(fetcher: Fetcher, gate: Gate | None = None) -> Iterator[Lookout]:
-    lookout = Lookout(fetcher.place, gate or Gate(fetcher.place), Bell(), once=False)
+def looking(fetcher: Fetcher, gate: Gate | None = None, *, once: bool = False) -> Iterator[Lookout]:
+    lookout = Lookout(fetcher.place, gate or Gate(fetcher.place), Bell(), once=once)
     for thread in lookout.threads:
         thread.start()
     yield lookout
@@ -51,6 +52,21 @@ def test_a_vod_that_is_new_is_found_at_the_next_look(fetcher: Fetcher) -> None:
         wait_until(lambda: lookout.is_settled)
         vod = fetcher.world.add_vod("alice")
         wait_until(lambda: vod.id in fetcher.stages())
+
+
+def test_a_look_that_a_dead_worker_left_unfinished_is_made_up_for_before_a_drain_may_end(
+    fetcher: Fetcher,
+) -> None:
+    vod = fetcher.world.add_vod("alice")
+    with fetcher.database.transaction() as connection:
+        leases.take(connection, "discover alice", "another", 120)
+    with looking(fetcher, once=True) as lookout:
+        wait_until(lambda: fetcher.sql("SELECT channel FROM channels") != [])
+        assert not lookout.is_settled
+        with fetcher.database.transaction() as connection:
+            leases.release_all(connection, "another")
+        wait_until(lambda: lookout.is_settled)
+        assert vod.id in fetcher.stages()
 
 
 def test_a_channel_that_hangs_does_not_delay_the_others(

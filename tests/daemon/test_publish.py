@@ -67,7 +67,7 @@ class Site:
     def psql(self, statement: str) -> list[dict[str, Any]]:
         with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
             cursor = connection.execute(statement)
-            return cursor.fetchall() if cursor.description else []
+            return [] if cursor.description is None else cursor.fetchall()
 
     def stages(self) -> dict[str, str]:
         rows = self.psql("SELECT twitch_vod_id, stage FROM vods ORDER BY 1")

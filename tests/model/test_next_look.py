@@ -8,7 +8,7 @@ import pytest
 
 from vodtender.errors import AuthExpired, NotFound, RateLimited, Transient, VodtenderError
 from vodtender.model.backoff import Backoff
-from vodtender.model.next_look import NextLook, after_look
+from vodtender.model.next_look import NextLook, after_anothers_look, after_look
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -59,3 +59,8 @@ def test_one_that_asks_to_wait_again_and_again_is_not_waited_for_for_ever() -> N
 @pytest.mark.parametrize("error", [NotFound("no such channel"), AuthExpired("refused")])
 def test_what_somebody_has_to_mend_is_not_hurried(error: VodtenderError) -> None:
     assert after(error, 1) == NextLook(MINUTE, settled=True)
+
+
+def test_what_another_looks_at_is_looked_at_again_soon_and_not_settled() -> None:
+    assert after_anothers_look(MINUTE) == NextLook(2 * SECOND, settled=False)
+    assert after_anothers_look(SECOND) == NextLook(SECOND, settled=False)

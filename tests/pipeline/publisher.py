@@ -164,7 +164,7 @@ class Publisher:
         """As an operator with psql."""
         with self.database.transaction() as connection:
             cursor = connection.execute(statement, values)
-            return cursor.fetchall() if cursor.description else []
+            return [] if cursor.description is None else cursor.fetchall()
 
     @property
     def attempts(self) -> int:

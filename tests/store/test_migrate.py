@@ -38,7 +38,7 @@ def step(version: int, statements: str, oldest: int = 1) -> Migration:
 def ask(dsn: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
     with psycopg.connect(dsn, autocommit=True) as connection:
         cursor = connection.execute(query, parameters)
-        return cursor.fetchall() if cursor.description else []
+        return [] if cursor.description is None else cursor.fetchall()
 
 
 def everything_in(dsn: str) -> list[tuple[Any, ...]]:

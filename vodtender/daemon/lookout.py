@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from vodtender.daemon.lanes import Bell, Gate
 from vodtender.errors import DatabaseUnavailable
-from vodtender.model.next_look import after_look
+from vodtender.model.next_look import NextLook, after_anothers_look, after_look
 from vodtender.pipeline.discover import Looked, discover
 from vodtender.pipeline.workplace import Workplace
 
@@ -92,16 +92,21 @@ class Lookout:
 
     def _plan(self, channel: _Channel, looked: Looked) -> None:
         channel.failures = channel.failures + 1 if looked.error else 0
-        next_look = after_look(
+        next_look = self._after(looked, channel.failures)
+        channel.next_at = time.monotonic() + next_look.pause.total_seconds()
+        channel.settled |= next_look.settled
+
+    def _after(self, looked: Looked, failures: int) -> NextLook:
+        if looked.by_another:
+            return after_anothers_look(self._interval)
+        return after_look(
             looked.error,
-            channel.failures,
+            failures,
             interval=_interval(self.place, by_helix=False) if looked.spared else self._interval,
             backoff=self.place.policy.download,
             now=datetime.now(UTC),
             jitter=self.place.chance.random(),
         )
-        channel.next_at = time.monotonic() + next_look.pause.total_seconds()
-        channel.settled |= next_look.settled
 
 
 class LookoutThread(threading.Thread):

@@ -173,6 +173,8 @@ class _Service:
         )
         if on_ready is not None:
             on_ready(self._place, self._web.address)
+        # Before anything is taken in hand: what the dead hold would be taken for somebody's work.
+        self._chores.guarded(self._chores.heartbeat)()
         scheduler.start()
         for thread in self._threads:
             thread.start()

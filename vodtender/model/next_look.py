@@ -9,6 +9,7 @@ from vodtender.errors import RateLimited, Transient, VodtenderError
 from vodtender.model.backoff import Backoff
 
 _SHORT_PAUSE = timedelta(minutes=2)
+_ANOTHERS_PAUSE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,9 @@ def after_look(
     if isinstance(error, Transient) and backoff.is_quick(failures):
         return NextLook(min(backoff.wait(failures, jitter), interval), settled=False)
     return NextLook(interval, settled=True)
+
+
+def after_anothers_look(interval: timedelta) -> NextLook:
+    """What follows when another worker was found looking: it may have died in the middle, and
+    nobody knows what it has seen. Its lease ends soon, one way or the other."""
+    return NextLook(min(_ANOTHERS_PAUSE, interval), settled=False)

@@ -114,11 +114,13 @@ class _Look:
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What came of a look: how many VODs were new, and what went wrong. With `spared` it was
-    done all the same, without Helix."""
+    done all the same, without Helix; with `by_another` it is left to another worker, who may
+    be dead."""
 
     new: int = 0
     error: VodtenderError | None = None
     spared: bool = False
+    by_another: bool = False
 
 
 def discover(place: Workplace, channel: str) -> Looked:
@@ -135,12 +137,12 @@ def discover(place: Workplace, channel: str) -> Looked:
         interval = place.settings.vod_catalog_backfill_interval
         whole = known.catalogued_at is None or clock(connection) - known.catalogued_at >= interval
     if claim is None:
-        return Looked()
+        return Looked(by_another=True)
     look = _Look(place, channel, claim, whole)
     user_id, error, spared = _looked(look, known.user_id)
     metrics.discovered.inc(look.new)
     if isinstance(error, LeaseLost):
-        return Looked(look.new)
+        return Looked(look.new, by_another=True)
     if isinstance(error, DatabaseUnavailable):
         raise error
     with place.database.transaction() as connection:
