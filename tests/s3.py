@@ -121,22 +121,35 @@ def s3_endpoint() -> Iterator[str]:
         yield endpoint
 
 
+@pytest.fixture(scope="session")
+def s3_store(s3_endpoint: str) -> Iterator[Store]:
+    """The way to it: opening one takes as long as a dozen requests."""
+    with pytest.MonkeyPatch.context() as environment:
+        _forget_aws(environment)
+        store = open_store(settings_for(s3_endpoint))
+    yield store
+    store.client.close()
+
+
 @pytest.fixture
-def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+def s3(s3_endpoint: str, s3_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     """A store with an empty bucket, and nothing of this machine's AWS tools."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1")
-    store = open_store(settings_for(s3_endpoint))
-    found = S3(s3_endpoint, f"bucket-{os.getpid()}-{next(_numbers)}", store)
+    _forget_aws(monkeypatch)
+    found = S3(s3_endpoint, f"bucket-{os.getpid()}-{next(_numbers)}", s3_store)
     found.faults()
     found.store.client.create_bucket(Bucket=found.bucket)
     yield found
     found.faults()
+
+
+def _forget_aws(environment: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        environment.delenv(name)
+    environment.setenv("AWS_CONFIG_FILE", os.devnull)
+    environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("NO_PROXY", "no_proxy"):
+        environment.setenv(name, "127.0.0.1")
 
 
 def settings_for(endpoint: str, **more: Any) -> Settings:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
+import stat
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from vodtender.errors import SettingsError
@@ -36,9 +38,18 @@ def trusted_certificates(environ: Mapping[str, str] | None = None) -> bool | str
 def _amiss(path: str) -> str | None:
     if not os.access(path, os.R_OK) or not Path(path).exists():
         return "does not exist or cannot be read"
-    if Path(path).is_file():
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-        except ssl.SSLError:
-            return "holds no certificate in PEM format"
+    status = Path(path).stat()
+    if stat.S_ISREG(status.st_mode) and not _holds_one(path, status.st_mtime_ns, status.st_size):
+        return "holds no certificate in PEM format"
     return None
+
+
+@cache
+def _holds_one(path: str, _changed_ns: int, _size_bytes: int) -> bool:
+    """Whether there is a certificate in the file as it is now. To read a system's whole list takes
+    20 ms, and it is asked for each connection."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        return False
+    return True
