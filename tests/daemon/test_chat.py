@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
 from tests.clients.ytdlp.fetches import wait_until
+from tests.daemon.keeper import DRAIN, Run
 from tests.postgres import AwayDatabase
 from tests.sandbox.irc_lines import Said
 from tests.sandbox.vods import Channel, Vod
 from tests.sandbox.world import World
-from tests.soak.daemon import Daemon, command
+from tests.soak.daemon import Daemon
+from vodtender.config.load import load
+from vodtender.daemon import service
+from vodtender.daemon.service import RunMode
+from vodtender.errors import Exit
+from vodtender.procedures import drain, pause
+from vodtender.store.database import Database
 
 STREAM, LATER_STREAM = "42000000001", "42000000002"
 _SETTINGS = {
@@ -35,18 +41,36 @@ _SETTINGS = {
     "YT_ENABLED": "0",
     "DISK_RESERVE": "0",
 }
-_WITHOUT_HELIX = {"TWITCH_CLIENT_ID": "", "TWITCH_CLIENT_SECRET": ""}
+_WITHOUT_HELIX = {
+    "TWITCH_CLIENT_ID": "",
+    "TWITCH_CLIENT_SECRET": "",
+    "VOD_PROCESS_INTERVAL": "1h",
+    "CHAT_AUTO_POLL_INTERVAL": "1s",
+    "CHAT_OFFLINE_AFTER": "6s",
+}
+"""Each look at the channel is a process then."""
+_WHO: dict[str, Any] = {"actor": "op", "reason": None, "dry_run": False}
 _PATIENCE_SECONDS = 30.0
 
 
 class Studio:
-    """A channel, its chat, and daemons that record it."""
+    """A channel, its chat, and daemons that record it. Downloads are paused: the VODs are not
+    what this is about."""
 
     def __init__(self, world: World, dsn: str, root: Path) -> None:
         self.world = world
         self.channel: Channel = world.add_channel("alice")
         self.dsn = dsn
         self.root = root
+        with self.database() as database:
+            pause.begin(database, **_WHO)
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """As a command opens it."""
+        database = Database(lambda: self.dsn)
+        yield database
+        database.close()
 
     def environ(self, name: str = "one", **settings: str) -> dict[str, str]:
         return {
@@ -59,12 +83,31 @@ class Studio:
             **settings,
         }
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return command(*arguments, environ=self.environ(), directory=Path.cwd())
+    def run(self, name: str = "one", mode: RunMode = DRAIN, /, **settings: str) -> Run:
+        """A daemon in this very process, begun."""
+        found = load(self.environ(name, **settings))
+        begun = Run(lambda: service.run(found, mode))
+        begun.start()
+        return begun
+
+    @contextmanager
+    def recorder(self, name: str = "one", **settings: str) -> Iterator[Run]:
+        """The same, until it is told to drain at the end."""
+        begun = self.run(name, RunMode(), **settings)
+        try:
+            yield begun
+        finally:
+            self.drain()
+            assert begun.ended() == Exit.DONE
+
+    def drain(self, worker_id: str | None = None) -> None:
+        """One daemon, or all."""
+        with self.database() as database:
+            drain.drain(database, worker_id=worker_id, all_workers=worker_id is None, **_WHO)
 
     @contextmanager
     def daemon(self, name: str = "one", **settings: str) -> Iterator[Daemon]:
-        """Started; at the end it is killed if it still lives."""
+        """One that can be killed. At the end it is, if it still lives."""
         environ = self.environ(name, **settings)
         daemon = Daemon(environ, Path.cwd(), self.root / f"{name}.log")
         daemon.start()
@@ -77,7 +120,8 @@ class Studio:
     def metrics(self) -> str:
         address = re.search(r"http=\S*?(127\.0\.0\.1:\d+)", self.log())
         assert address is not None
-        with urlopen(f"http://{address[1]}/metrics", timeout=10) as answer:
+        directly = build_opener(ProxyHandler({}))
+        with directly.open(f"http://{address[1]}/metrics", timeout=10) as answer:
             return str(answer.read(), "utf-8")
 
     def log(self, name: str = "one") -> str:
@@ -152,17 +196,16 @@ class Studio:
 
 
 @pytest.fixture
-def studio(world: World, database_dsn: str, tmp_path: Path) -> Studio:
-    return Studio(world, database_dsn, tmp_path)
+def studio(in_world: World, database_dsn: str, tmp_path: Path) -> Studio:
+    return Studio(in_world, database_dsn, tmp_path)
 
 
-@pytest.mark.parametrize("helix", [True, False], ids=["helix", "yt-dlp"])
+@pytest.mark.parametrize("more", [{}, _WITHOUT_HELIX], ids=["helix", "yt-dlp"])
 def test_a_stream_that_drops_for_a_moment_is_one_vod_with_all_its_messages(
-    studio: Studio, helix: bool
+    studio: Studio, more: dict[str, str]
 ) -> None:
     say = studio.world.chat.say
-    more = {} if helix else {**_WITHOUT_HELIX, "CHAT_OFFLINE_AFTER": "6s"}
-    with studio.daemon(**more) as daemon:
+    with studio.recorder(**more):
         began_at = studio.go_live()
         said = [say("alice", "hello", user="bob")]
         studio.go_offline()
@@ -177,10 +220,11 @@ def test_a_stream_that_drops_for_a_moment_is_one_vod_with_all_its_messages(
         studio.wait_left()
         studio.wait_ended()
         vod = studio.publish(began_at)
-        if not helix:  # yt-dlp is asked for the channel's VODs at the start, and then rarely
-            daemon.kill()
-            daemon.start()
-        studio.wait_joined_to(vod, *said)
+        if not more:
+            studio.wait_joined_to(vod, *said)
+    if more:  # yt-dlp is asked for the channel's VODs at the start, and then rarely
+        with studio.recorder(**more):
+            studio.wait_joined_to(vod, *said)
     studio.assert_relative_to(began_at, *said)
     assert len(studio.stored()) == len(said)
     assert not studio.sql("SELECT FROM vods WHERE twitch_vod_id <> %s", vod.id)
@@ -188,7 +232,7 @@ def test_a_stream_that_drops_for_a_moment_is_one_vod_with_all_its_messages(
 
 def test_a_second_stream_of_the_day_has_a_vod_of_its_own(studio: Studio) -> None:
     say = studio.world.chat.say
-    with studio.daemon():
+    with studio.recorder():
         first_began = studio.go_live()
         first = say("alice", "in the first")
         studio.wait_stored(first)
@@ -257,7 +301,7 @@ def test_two_daemons_record_once_and_one_takes_over_when_the_other_dies(studio: 
 
 
 def test_a_stream_that_never_becomes_a_vod_keeps_its_chat(studio: Studio) -> None:
-    with studio.daemon():
+    with studio.recorder():
         studio.go_live()
         said = studio.world.chat.say("alice", "for nobody")
         studio.wait_stored(said)
@@ -310,7 +354,7 @@ def test_while_the_database_is_away_the_stream_is_recorded_all_the_same(
 def test_a_stream_that_begins_while_the_database_is_away_is_recorded_from_its_beginning(
     studio: Studio, database_away: AwayDatabase
 ) -> None:
-    with studio.daemon():
+    with studio.recorder():
         studio.wait_looked(1)
         with database_away():
             began_at = studio.go_live()
@@ -329,16 +373,15 @@ def _is_kept(studio: Studio, said: Said) -> bool:
 
 
 def test_a_daemon_that_drains_leaves_the_stream_to_another(studio: Studio) -> None:
-    with studio.daemon() as one:
+    with studio.recorder() as one:
         studio.go_live()
         first = studio.world.chat.say("alice", "to the first")
         studio.wait_stored(first)
-        with studio.daemon("two"):
+        with studio.recorder("two"):
             wait_until(lambda: len(studio.sql("SELECT FROM workers")) == 2, _PATIENCE_SECONDS)
             (row,) = studio.sql("SELECT worker_id FROM leases WHERE name = 'chat alice'")
-            drained = studio.command("drain", "--worker", row["worker_id"])
-            assert drained.returncode == 0, drained.stderr
-            assert one.wait(30) == 0
+            studio.drain(row["worker_id"])
+            assert one.ended() == Exit.DONE
             studio.world.chat.wait(
                 lambda chat: chat.connections == 2 and len(chat.members("alice")) == 1,
                 timeout_seconds=_PATIENCE_SECONDS,
@@ -350,11 +393,9 @@ def test_a_daemon_that_drains_leaves_the_stream_to_another(studio: Studio) -> No
 
 def test_draining_does_not_wait_for_a_stream_to_end(studio: Studio) -> None:
     studio.channel.live, studio.channel.stream_id = True, STREAM
-    with studio.daemon() as daemon:
+    with studio.recorder():
         studio.world.chat.wait_joined("alice", timeout_seconds=_PATIENCE_SECONDS)
-        daemon.kill()
-        daemon.start("--drain")
-        assert daemon.wait(30) == 0
+    assert studio.run().ended(_PATIENCE_SECONDS) == Exit.DONE
 
 
 def test_by_hand_the_chat_goes_to_the_vod_that_is_named(studio: Studio) -> None:
@@ -364,7 +405,7 @@ def test_by_hand_the_chat_goes_to_the_vod_that_is_named(studio: Studio) -> None:
         "TWITCH_VOD_ID": "2300000999",
         "TWITCH_VOD_START": f"{start:%Y-%m-%dT%H:%M:%SZ}",
     }
-    with studio.daemon(**manual):
+    with studio.recorder(**manual):
         studio.world.chat.wait_joined("alice", timeout_seconds=_PATIENCE_SECONDS)
         said = studio.world.chat.say("alice", "by hand")
         studio.wait_stored(said)
