@@ -23,9 +23,12 @@ from tests.clients.ytdlp.fetches import (
 from tests.pipeline.fetcher import Fetcher
 from tests.postgres import AwayDatabase
 from tests.sandbox.vods import Vod
+from vodtender.errors import Transient
+from vodtender.model.outcome import Adopted, Failed
 from vodtender.pipeline import download
 from vodtender.pipeline.hold import Hold
-from vodtender.pipeline.work import Result, work_on_next
+from vodtender.pipeline.work import Lane, Result, work_on_next
+from vodtender.pipeline.workplace import Workplace
 
 DIE_ONCE = """
     CREATE SEQUENCE deaths;
@@ -45,6 +48,37 @@ def problem(fetcher: Fetcher, vod: Vod) -> tuple[str, str | None, str | None]:
     return row["stage"], row["problem_code"], row["waiting_for"]
 
 
+def unreachable(_place: Workplace, _hold: Hold) -> Result:
+    """What a download comes to while Twitch is down."""
+    return Result(Failed(Transient("Twitch answers with HTTP 500.", code="http_500")))
+
+
+FAILING = replace(download.LANE, work=unreachable)
+
+
+def breaker_state(fetcher: Fetcher) -> dict[str, str]:
+    rows = fetcher.sql("SELECT key, value FROM kv WHERE channel = 'alice'")
+    return {row["key"].removeprefix("circuit_"): row["value"] for row in rows}
+
+
+def spared(_place: Workplace, _hold: Hold) -> Result:
+    """What a download comes to when the file is there."""
+    return Result(Adopted())
+
+
+def worked_on(fetcher: Fetcher, lane: Lane) -> list[str]:
+    """The VODs that it takes up until there is none left to do."""
+    taken: list[str] = []
+
+    def note(place: Workplace, hold: Hold) -> Result:
+        taken.append(hold.vod.twitch_vod_id)
+        return lane.work(place, hold)
+
+    while work_on_next(fetcher.place, replace(lane, work=note)):
+        pass
+    return taken
+
+
 def fetching(fetcher: Fetcher) -> threading.Thread:
     thread = threading.Thread(target=fetcher.fetch)
     thread.start()
@@ -54,21 +88,17 @@ def fetching(fetcher: Fetcher) -> threading.Thread:
 # --- settings ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "code"), [("DOWNLOAD_TIMEOUT", "timeout"), ("DOWNLOAD_STALL_TIMEOUT", "stalled")]
-)
-def test_a_download_that_takes_too_long_is_ended_and_goes_on_later(
-    fetcher: Fetcher, name: str, code: str
-) -> None:
+def test_a_download_that_takes_too_long_is_ended_and_goes_on_later(fetcher: Fetcher) -> None:
     vod = fetcher.new(segment_count=4)
-    fetcher.world.faults.hold(path="*/3.ts")
-    fetcher.restart(**{name: "2s"})
-    assert fetcher.fetch()
-    assert problem(fetcher, vod) == ("queued", code, "backoff")
-    assert name in fetcher.row(vod)["processing_error"]
-    assert not children()
+    fetcher.world.faults.hold(path="*/3.ts", times=None)
+    for name, code in (("DOWNLOAD_TIMEOUT", "timeout"), ("DOWNLOAD_STALL_TIMEOUT", "stalled")):
+        fetcher.restart(**{name: "2s"})
+        assert fetcher.fetch()
+        assert problem(fetcher, vod) == ("queued", code, "backoff")
+        assert name in fetcher.row(vod)["processing_error"]
+        assert not children()
+        fetcher.let_pass("1 hour")
     fetcher.world.faults.clear()
-    fetcher.let_pass("1 minute")
     fetcher.restart()
     assert fetcher.fetch()
     assert problem(fetcher, vod) == ("downloaded", None, None)
@@ -94,23 +124,16 @@ def test_two_downloads_share_the_rate_limit(fetcher: Fetcher) -> None:
     assert max(asked) - min(asked) > 1.3, "two VODs, each of which would take a second alone"
 
 
-def test_ytdlps_arguments_have_their_effect(fetcher: Fetcher) -> None:
-    vod = fetcher.new()
-    fetcher.restart(YTDLP_ARGS="-f 'best[height<=150]'")
-    fetcher.fetch()
-    assert problem(fetcher, vod)[0] == "downloaded"
-    assert fetcher.world.record.count(path=f"/{vod.folder}/720p60/*.ts") == 4
-
-
-def test_a_subscribers_cookies_open_what_is_closed_to_others(
+def test_ytdlps_arguments_and_a_subscribers_cookies_have_their_effect(
     fetcher: Fetcher, tmp_path: Path
 ) -> None:
     vod = fetcher.new("subscriber-only", subscribers={"77"})
     cookies = tmp_path / "cookies.txt"
     cookies.write_text(fetcher.world.twitch.cookies("77"))
-    fetcher.restart(YTDLP_COOKIES_PATH=str(cookies))
+    fetcher.restart(YTDLP_ARGS="-f 'best[height<=150]'", YTDLP_COOKIES_PATH=str(cookies))
     fetcher.fetch()
     assert problem(fetcher, vod)[0] == "downloaded"
+    assert fetcher.world.record.count(path=f"/{vod.folder}/720p60/*.ts") == 4
 
 
 def test_cookies_that_are_refused_wait_for_a_person_and_are_nobodys_failure(
@@ -127,8 +150,9 @@ def test_cookies_that_are_refused_wait_for_a_person_and_are_nobodys_failure(
     assert not fetcher.sql("SELECT FROM breaker_failures")
 
 
-@pytest.mark.parametrize(("seconds", "waits_for"), [(20, "backoff"), (600, "quota")])
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("status", "seconds", "waits_for"), [(503, 20, "backoff"), (429, 600, "quota")]
+)
 def test_a_server_that_asks_to_wait_is_given_its_time(
     fetcher: Fetcher, status: int, seconds: int, waits_for: str
 ) -> None:
@@ -158,6 +182,7 @@ def test_without_another_witness_one_answer_that_a_vod_is_missing_is_not_believe
     fetcher.fetch()
     assert problem(fetcher, vod) == ("failed", "vod_missing", None)
     assert re.search(r"not exist.*any more", fetcher.row(vod)["processing_error"])
+    assert breaker_state(fetcher) == {}
 
 
 def test_what_helix_still_lists_is_tried_again(fetcher: Fetcher) -> None:
@@ -172,12 +197,12 @@ def test_what_helix_still_lists_is_tried_again(fetcher: Fetcher) -> None:
 def test_a_vod_past_its_time_is_tried_a_few_times_before_it_is_given_up(fetcher: Fetcher) -> None:
     """Some accounts keep theirs for longer; a VOD is not lost for one cut connection."""
     fetcher.restart(DOWNLOAD_MAX_ATTEMPTS="2")
-    fine, lost = fetcher.new("garbage-error"), fetcher.new("short")
+    fine, lost = fetcher.new(), fetcher.new("short")
     fetcher.sql("UPDATE vods SET vanishes_at = now() - interval '3 days'")
-    for _ in range(2):
-        while fetcher.fetch():
-            pass
-        fetcher.let_pass("1 hour")
+    assert set(worked_on(fetcher, FAILING)) == {fine.id, lost.id}
+    fetcher.let_pass("1 hour")
+    while fetcher.fetch():
+        pass
     assert problem(fetcher, fine) == ("downloaded", None, None)
     assert problem(fetcher, lost) == ("failed", "too_short", None)
     assert "has deleted the VOD by now" in fetcher.row(lost)["processing_error"]
@@ -281,35 +306,24 @@ def test_a_mistake_in_the_work_itself_is_contained(
     assert problem(fetcher, vod) == ("queued", "internal", "backoff")
     assert "internal error" in caplog.messages
     fetcher.let_pass("1 minute")
-    fetcher.fetch()
-    assert problem(fetcher, vod)[0] == "downloaded"
+    assert worked_on(fetcher, replace(download.LANE, work=mistaken)) == [vod.id], "tried again"
 
 
 # --- the breaker ------------------------------------------------------------------------
 
 
-@pytest.fixture
-def breaking(fetcher: Fetcher) -> Fetcher:
-    """Twitch's API is down for everybody, and no VOD is tried again by itself."""
-    fetcher.world.faults.status(500, host="gql.twitch.tv", times=None)
-    fetcher.restart(DOWNLOAD_BACKOFF_BASE="1h")
-    return fetcher
-
-
-def breaker_state(fetcher: Fetcher) -> dict[str, str]:
-    rows = fetcher.sql("SELECT key, value FROM kv WHERE channel = 'alice'")
-    return {row["key"].removeprefix("circuit_"): row["value"] for row in rows}
-
-
 def test_five_different_vods_open_the_breaker_and_one_success_closes_it(
-    breaking: Fetcher, caplog: pytest.LogCaptureFixture
+    fetcher: Fetcher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fetcher = breaking
+    fetcher.restart(DOWNLOAD_BACKOFF_BASE="1h")
     vods = [fetcher.new() for _ in range(7)]
     with caplog.at_level("INFO", "vodtender"):
-        for number in range(1, 6):
+        fetcher.world.faults.status(500, host="gql.twitch.tv", times=None)
+        assert fetcher.fetch()
+        fetcher.world.faults.clear()
+        for number in range(2, 6):
             assert breaker_state(fetcher).get("state", "closed") == "closed"
-            assert fetcher.fetch(), number
+            assert work_on_next(fetcher.place, FAILING), number
         assert breaker_state(fetcher)["state"] == "open"
         assert breaker_state(fetcher)["failures"] == "5"
         assert "circuit breaker open" in caplog.messages
@@ -317,39 +331,35 @@ def test_five_different_vods_open_the_breaker_and_one_success_closes_it(
         assert "circuit breaker open, skipping processing" in caplog.messages
 
         fetcher.sql("UPDATE kv SET value = '2020-01-01T00:00:00Z' WHERE key LIKE '%open_until'")
-        assert fetcher.fetch(), "one probe goes"
+        assert work_on_next(fetcher.place, FAILING), "one probe goes"
         assert "circuit breaker half-open, one probe" in caplog.messages
         assert breaker_state(fetcher)["state"] == "open", "it failed"
         assert not fetcher.fetch()
 
-        fetcher.world.faults.clear()
         fetcher.sql("UPDATE kv SET value = '2020-01-01T00:00:00Z' WHERE key LIKE '%open_until'")
         assert fetcher.fetch()
         assert breaker_state(fetcher) == {}
+    assert len(fetcher.files()) == 1
     fetcher.let_pass("1 hour")
-    while fetcher.fetch():
-        pass
-    assert set(fetcher.stages().values()) == {"downloaded"}
-    assert len(fetcher.files()) == len(vods)
+    others = {vod.id for vod in vods if problem(fetcher, vod)[0] == "queued"}
+    assert len(others) == 6
+    assert others == set(worked_on(fetcher, replace(download.LANE, work=spared)))
 
 
-def test_one_bad_vod_alone_never_opens_the_breaker(breaking: Fetcher) -> None:
-    vod = breaking.new()
+def test_one_bad_vod_alone_never_opens_the_breaker(fetcher: Fetcher) -> None:
+    vod = fetcher.new()
     for _ in range(6):
-        assert breaking.fetch()
-        breaking.let_pass("1 day")
-    assert breaking.row(vod)["download_attempts"] == 6
-    assert breaker_state(breaking).get("state", "closed") == "closed"
-    assert breaker_state(breaking)["failures"] == "1"
+        assert work_on_next(fetcher.place, FAILING)
+        fetcher.let_pass("1 day")
+    assert fetcher.row(vod)["download_attempts"] == 6
+    assert breaker_state(fetcher).get("state", "closed") == "closed"
+    assert breaker_state(fetcher)["failures"] == "1"
 
 
 def test_what_is_refused_for_good_is_no_failure_of_the_channel(fetcher: Fetcher) -> None:
-    kinds = ("subscriber-only", "deleted", "segment-404", "live", "subscriber-only", "deleted")
-    for kind in kinds:
+    for kind in ("subscriber-only", "segment-404", "live"):
         fetcher.new(kind)
-    for pause in ("0s", "1 minute"):
-        fetcher.let_pass(pause)
-        while fetcher.fetch():
-            pass
+    while fetcher.fetch():
+        pass
     assert breaker_state(fetcher) == {}
-    assert Counter(fetcher.stages().values()) == {"failed": 5, "live": 1}
+    assert Counter(fetcher.stages().values()) == {"failed": 2, "live": 1}

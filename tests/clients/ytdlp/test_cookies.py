@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.ytdlp.fetches import fetched, request
+from tests.clients.ytdlp.fetches import request
+from tests.clients.ytdlp.warm import fetched_warm
 from tests.sandbox.world import World
 from vodtender.clients.ytdlp import cookies
 from vodtender.errors import SettingsError, UsageError
@@ -146,4 +147,4 @@ def test_new_cookies_count_for_the_next_fetch(in_world: World, tmp_path: Path) -
     path = tmp_path / "cookies.txt"
     vod = in_world.add_vod("alice", "subscriber-only", subscribers={"88"})
     cookies.install(cookies.parse(in_world.twitch.cookies("88")), path, NOW)
-    assert fetched(request(vod, tmp_path, cookies_path=path)).segments == 4
+    assert fetched_warm(request(vod, tmp_path, cookies_path=path)).segments == 4

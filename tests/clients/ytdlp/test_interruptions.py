@@ -32,6 +32,7 @@ from tests.clients.ytdlp.fetches import (
     stored_segments,
     wait_until,
 )
+from tests.clients.ytdlp.warm import fetched_warm
 from tests.sandbox.vods import Vod
 from tests.sandbox.world import World
 from vodtender.clients.ytdlp.process import FetchProgress
@@ -72,7 +73,7 @@ def test_killed_at_any_moment_it_goes_on_from_the_segments(in_world: World, tmp_
         assert isinstance(outcome, Transient)
         assert outcome.code == "child_failed"
         kills += 1
-    got = fetched(request(vod, tmp_path))
+    got = fetched_warm(request(vod, tmp_path))
     assert _is_whole(vod, got.path, tmp_path)
     asked = Counter(segment_requests(in_world, vod))
     assert set(asked) == {f"{n}.ts" for n in range(24)}
@@ -92,7 +93,7 @@ def test_killed_while_it_verifies_it_fetches_nothing_again(in_world: World, tmp_
             fetched(request(vod, tmp_path), on_progress=kill)
         except Transient:
             continue
-    got = fetched(request(vod, tmp_path))
+    got = fetched_warm(request(vod, tmp_path))
     assert _is_whole(vod, got.path, tmp_path)
     assert sorted(segment_requests(in_world, vod)) == [f"{n}.ts" for n in range(6)]
 
@@ -101,19 +102,19 @@ def test_what_is_finished_and_was_not_taken_away_is_given_again(
     in_world: World, tmp_path: Path
 ) -> None:
     vod = in_world.add_vod("alice")
-    first = fetched(request(vod, tmp_path))
+    first = fetched_warm(request(vod, tmp_path))
     in_world.record.clear()
-    assert fetched(request(vod, tmp_path)) == first
+    assert fetched_warm(request(vod, tmp_path)) == first
     assert not in_world.record.requests
     record = first.path.with_name("finished.json")
     known = json.loads(record.read_text())
     assert known.pop("crc32") == first.crc32
     record.write_text(json.dumps(known))
-    assert fetched(request(vod, tmp_path)) == first, "an older program has left it"
+    assert fetched_warm(request(vod, tmp_path)) == first, "an older program has left it"
     damaged = bytearray(first.path.read_bytes())
     damaged[1000] ^= 0xFF
     first.path.write_bytes(damaged)
-    again = fetched(request(vod, tmp_path))
+    again = fetched_warm(request(vod, tmp_path))
     assert again.sha256 == first.sha256, "the damage was seen, and all was fetched anew"
 
 
@@ -134,7 +135,7 @@ def test_a_kept_segment_that_was_harmed_is_fetched_again(in_world: World, tmp_pa
     kept[2].unlink()
     with (tmp_path / "work" / "segments.jsonl").open("a") as journal:
         journal.write('{"key": "torn')
-    got = fetched(request(vod, tmp_path))
+    got = fetched_warm(request(vod, tmp_path))
     assert _is_whole(vod, got.path, tmp_path)
     assert len(segment_requests(in_world, vod)) == 6 + 3 + 1
 
@@ -202,7 +203,7 @@ def test_the_parent_killed_the_child_and_its_ffmpeg_are_gone(
         parent.wait()
     wait_until(lambda: not [one for one in seen if alive(one.pid)], seconds=5)
     in_world.faults.clear()
-    assert fetched(request(vod, tmp_path)).segments == 12
+    assert fetched_warm(request(vod, tmp_path)).segments == 12
 
 
 def test_the_child_and_the_parent_killed_ffmpeg_is_gone(in_world: World, tmp_path: Path) -> None:
@@ -282,7 +283,7 @@ def test_a_full_disk_is_told_and_what_is_there_is_kept(
     assert not list(small_disk.glob("work/mux-*"))
     shutil.copytree(small_disk / "work", tmp_path / "work")
     in_world.record.clear()
-    got = fetched(request(vod, tmp_path))
+    got = fetched_warm(request(vod, tmp_path))
     assert frames(got.path) == count * FRAMES_IN_SEGMENT
     assert len(segment_requests(in_world, vod)) == count - kept
 
@@ -336,7 +337,7 @@ def test_no_secret_reaches_the_child(
     child = children()[0]
     assert "hidden" not in json.dumps(child.environ())
     assert child.nice() > psutil.Process().nice()
-    gate.release()
+    running.stop.set()
     running.ended()
 
 

@@ -10,17 +10,16 @@ import pytest
 
 from tests.clients.ytdlp.fetches import (
     FRAMES_IN_SEGMENT,
-    fetched,
     frames,
     packets,
     request,
     segment_requests,
 )
+from tests.clients.ytdlp.warm import fetched_warm, listed_warm
 from tests.sandbox.faults import Fault
 from tests.sandbox.vods import Vod
 from tests.sandbox.wire import Request, Response
 from tests.sandbox.world import World
-from vodtender.clients.ytdlp.process import list_channel
 
 
 def _rewrite(world: World, change: Callable[[str], str]) -> None:
@@ -53,13 +52,13 @@ def test_segments_that_differ_in_their_query_only(in_world: World, tmp_path: Pat
 
     _rewrite(in_world, in_query)
     in_world.faults.add(Fault(path="*/get.ts", times=None, before=answer))
-    assert _is_whole(vod, fetched(request(vod, tmp_path)).path, tmp_path)
+    assert _is_whole(vod, fetched_warm(request(vod, tmp_path)).path, tmp_path)
 
 
 def test_segments_with_whole_addresses_on_another_host(in_world: World, tmp_path: Path) -> None:
     vod = in_world.add_vod("alice", segment_count=6, absolute_urls=True)
     _rewrite(in_world, lambda text: text.replace(vod.cdn_host, "dother.cloudfront.net"))
-    assert _is_whole(vod, fetched(request(vod, tmp_path)).path, tmp_path)
+    assert _is_whole(vod, fetched_warm(request(vod, tmp_path)).path, tmp_path)
     assert in_world.record.count("dother.cloudfront.net", "*.ts") == 6
 
 
@@ -69,7 +68,7 @@ def test_a_playlist_of_type_vod_has_ended_by_itself(in_world: World, tmp_path: P
         in_world,
         lambda text: text.replace("TYPE:EVENT", "TYPE:VOD").replace("#EXT-X-ENDLIST\n", ""),
     )
-    assert fetched(request(vod, tmp_path)).segments == 4
+    assert fetched_warm(request(vod, tmp_path)).segments == 4
 
 
 def test_packed_answers_are_unpacked(in_world: World, tmp_path: Path) -> None:
@@ -84,7 +83,7 @@ def test_packed_answers_are_unpacked(in_world: World, tmp_path: Path) -> None:
     in_world.faults.add(Fault(host="*.cloudfront.net", times=None, after=pack))
     in_world.faults.add(Fault(host="usher.ttvnw.net", times=None, after=pack))
     in_world.faults.add(Fault(host="gql.twitch.tv", times=None, after=pack))
-    assert _is_whole(vod, fetched(request(vod, tmp_path)).path, tmp_path)
+    assert _is_whole(vod, fetched_warm(request(vod, tmp_path)).path, tmp_path)
 
 
 def test_a_token_in_the_path_is_renewed_with_the_playlist(in_world: World, tmp_path: Path) -> None:
@@ -105,7 +104,7 @@ def test_a_token_in_the_path_is_renewed_with_the_playlist(in_world: World, tmp_p
 
     _rewrite(in_world, with_token)
     in_world.faults.add(Fault(path="*/t*.ts", times=None, before=answer))
-    assert _is_whole(vod, fetched(request(vod, tmp_path)).path, tmp_path)
+    assert _is_whole(vod, fetched_warm(request(vod, tmp_path)).path, tmp_path)
     assert served == 3, "all threads together asked once more, and there is a look at the end"
 
 
@@ -119,7 +118,7 @@ def test_a_segment_that_twitch_mutes_meanwhile_is_fetched_muted(
         vod.segments[4].muted = True
 
     in_world.faults.add(Fault(path="*/chunked/0.ts", before=mute))
-    got = fetched(request(vod, tmp_path, concurrency=1))
+    got = fetched_warm(request(vod, tmp_path, concurrency=1))
     assert (got.segments, got.muted_segments) == (6, 1)
     assert frames(got.path) == 6 * FRAMES_IN_SEGMENT
     asked = segment_requests(in_world, vod)
@@ -134,7 +133,7 @@ def test_timestamps_that_start_anew_without_a_word_make_no_holes(
     vod = in_world.add_vod("alice", segment_count=count)
     for segment in vod.segments:
         segment.place = 0
-    got = fetched(request(vod, tmp_path))
+    got = fetched_warm(request(vod, tmp_path))
     assert frames(got.path) == count * FRAMES_IN_SEGMENT
     assert got.duration_seconds == pytest.approx(vod.media_seconds, abs=0.5)
 
@@ -143,7 +142,7 @@ def test_a_clock_that_jumps_far_ahead_makes_no_hole(in_world: World, tmp_path: P
     vod = in_world.add_vod("alice", segment_count=8)
     for segment in vod.segments[4:]:
         segment.place += 4
-    got = fetched(request(vod, tmp_path))
+    got = fetched_warm(request(vod, tmp_path))
     assert frames(got.path) == 8 * FRAMES_IN_SEGMENT
     assert got.duration_seconds == pytest.approx(vod.media_seconds, abs=0.5)
 
@@ -160,8 +159,8 @@ def test_a_listing_that_goes_round_in_a_circle_ends(in_world: World) -> None:
         return answer
 
     in_world.faults.change_json(for_ever, host="gql.twitch.tv", times=None)
-    listed = list(list_channel("alice", kinds=["archive"]))
-    assert len({vod.vod_id for vod in listed}) == len(listed) == 100
+    listed = listed_warm("alice")
+    assert len(set(listed)) == len(listed) == 100
 
 
 def test_replies_that_are_missing_beside_the_one_that_counts_do_not_matter(
@@ -173,10 +172,10 @@ def test_replies_that_are_missing_beside_the_one_that_counts_do_not_matter(
         host="gql.twitch.tv",
         when=lambda seen: seen.body[:1] == b"[",
     )
-    assert fetched(request(vod, tmp_path)).segments == 4
+    assert fetched_warm(request(vod, tmp_path)).segments == 4
 
 
 def test_a_busy_server_is_given_the_time_it_asks_for(in_world: World, tmp_path: Path) -> None:
     vod = in_world.add_vod("alice")
     in_world.faults.status(503, headers={"Retry-After": "1"}, path="*/1.ts", times=2)
-    assert fetched(request(vod, tmp_path)).segments == 4
+    assert fetched_warm(request(vod, tmp_path)).segments == 4

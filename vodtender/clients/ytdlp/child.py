@@ -37,16 +37,21 @@ def main() -> None:
     threading.Thread(target=_hear_the_parent, args=listening, daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(int(request["niceness"]))
+    # Threads may still be waiting in the network for what nobody needs.
+    os._exit(serve(request, speaker, rate_limit))
+
+
+def serve(request: dict[str, Any], speaker: Speaker, rate_limit: RateLimit) -> int:
+    """Says all that there is to say to a request. The exit status."""
     try:
-        _serve(request, speaker, rate_limit)
+        _work(request, speaker, rate_limit)
     except BaseException as error:
         speaker.error(_answer(error, request))
-        os._exit(_FAILED)
-    # Threads may still be waiting in the network for what nobody needs.
-    os._exit(0)
+        return _FAILED
+    return 0
 
 
-def _serve(request: dict[str, Any], speaker: Speaker, rate_limit: RateLimit) -> None:
+def _work(request: dict[str, Any], speaker: Speaker, rate_limit: RateLimit) -> None:
     if request["mode"] == "check":
         from vodtender.clients.ytdlp import arguments
 

@@ -139,7 +139,20 @@ def fetch(
         Transient: everything else. Codes to tell apart: `disk_full`, `timeout`, `stalled`,
             `too_short`, `child_failed`.
     """
-    asked: dict[str, Any] = {
+    watch = Watch(request.timeout, request.stall_timeout, should_stop, request.rate_limit)
+    speed = _Speed()
+    with Child(fetch_line(request), watch, on_log) as child:
+        for line in child.lines():
+            if line["type"] == "progress":
+                on_progress(_progress(line, speed))
+            elif line["type"] == "result":
+                return fetch_result(line, request)
+        raise _unfinished()
+
+
+def fetch_line(request: FetchRequest) -> dict[str, Any]:
+    """What a child is told to fetch."""
+    return {
         "mode": "fetch",
         "vod_id": request.vod_id,
         "work_directory": str(request.work_directory.absolute()),
@@ -149,17 +162,13 @@ def fetch(
         "reserve_bytes": request.reserve_bytes,
         **_common(request.cookies_path, request.extra_args, request.verbose),
     }
-    watch = Watch(request.timeout, request.stall_timeout, should_stop, request.rate_limit)
-    speed = _Speed()
-    with Child(asked, watch, on_log) as child:
-        for line in child.lines():
-            if line["type"] == "progress":
-                on_progress(_progress(line, speed))
-            elif line["type"] == "result" and line["result"] == "still_recording":
-                return StillRecording()
-            elif line["type"] == "result":
-                return _fetched(line, request.work_directory / VIDEO_NAME)
-        raise _unfinished()
+
+
+def fetch_result(line: dict[str, Any], request: FetchRequest) -> FetchedVod | StillRecording:
+    """What a child's `result` line says."""
+    if line["result"] == "still_recording":
+        return StillRecording()
+    return _fetched(line, request.work_directory / VIDEO_NAME)
 
 
 def list_channel(
