@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from vodtender.config.settings import Settings
 from vodtender.daemon import service
 from vodtender.daemon.service import RunMode
 from vodtender.errors import Exit
+from vodtender.procedures import drain
+from vodtender.store.database import Database
 
 _SETTINGS = {
     "HTTP_ADDR": "127.0.0.1:0",
@@ -60,8 +62,7 @@ class Keeper:
     @contextmanager
     def draining(self, mode: RunMode = DRAIN, /, **settings: str) -> Iterator[None]:
         """The same, while the block does something; at its end the drain is waited for."""
-        done = Run(lambda: service.run(self.settings(**settings), mode))
-        done.start()
+        done = begun(self.environ(**settings), mode)
         yield
         outcome = done.ended()
         if isinstance(outcome, BaseException):
@@ -118,6 +119,40 @@ class Keeper:
         """The VODs whose metadata was asked for, in order, each once."""
         asked = self.world.record.matching(host="usher.ttvnw.net")
         return list(dict.fromkeys(Path(one.path).stem for one in asked))
+
+
+def begun(environ: Mapping[str, str], mode: RunMode = DRAIN) -> Run:
+    """`vodtender run` in this very process, which is much cheaper than one of its own."""
+    settings = load(environ)
+    run = Run(lambda: service.run(settings, mode))
+    run.start()
+    return run
+
+
+@contextmanager
+def at_work(environ: Mapping[str, str]) -> Iterator[Run]:
+    """The same until the end of the block: then all daemons are told to drain, and this one has
+    to end well."""
+    run = begun(environ, RunMode())
+    try:
+        yield run
+    finally:
+        tell_to_drain(environ["DB_DSN"])
+        assert run.ended() == Exit.DONE
+
+
+def tell_to_drain(dsn: str, worker_id: str | None = None) -> None:
+    """One daemon, or all there are."""
+    database = Database(lambda: dsn)
+    drain.drain(
+        database,
+        worker_id=worker_id,
+        all_workers=worker_id is None,
+        actor="op",
+        reason=None,
+        dry_run=False,
+    )
+    database.close()
 
 
 class Run(threading.Thread):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,14 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.clients.ytdlp.fetches import wait_until
-from tests.daemon.keeper import DRAIN, Run
+from tests.daemon.keeper import Run, at_work, begun, tell_to_drain
 from tests.postgres import AwayDatabase
 from tests.sandbox.irc_lines import Said
 from tests.sandbox.vods import Channel, Vod
 from tests.sandbox.world import World
 from tests.soak.daemon import Daemon
-from vodtender.config.load import load
-from vodtender.daemon import service
-from vodtender.daemon.service import RunMode
 from vodtender.errors import Exit
-from vodtender.procedures import drain, pause
+from vodtender.procedures import pause
 from vodtender.store.database import Database
 
 STREAM, LATER_STREAM = "42000000001", "42000000002"
@@ -49,7 +46,6 @@ _WITHOUT_HELIX = {
     "CHAT_OFFLINE_AFTER": "6s",
 }
 """Each look at the channel is a process then."""
-_WHO: dict[str, Any] = {"actor": "op", "reason": None, "dry_run": False}
 _PATIENCE_SECONDS = 30.0
 
 
@@ -62,14 +58,8 @@ class Studio:
         self.channel: Channel = world.add_channel("alice")
         self.dsn = dsn
         self.root = root
-        with self.database() as database:
-            pause.begin(database, **_WHO)
-
-    @contextmanager
-    def database(self) -> Iterator[Database]:
-        """As a command opens it."""
-        database = Database(lambda: self.dsn)
-        yield database
+        database = Database(lambda: dsn)
+        pause.begin(database, actor="op", reason=None, dry_run=False)
         database.close()
 
     def environ(self, name: str = "one", **settings: str) -> dict[str, str]:
@@ -83,27 +73,9 @@ class Studio:
             **settings,
         }
 
-    def run(self, name: str = "one", mode: RunMode = DRAIN, /, **settings: str) -> Run:
-        """A daemon in this very process, begun."""
-        found = load(self.environ(name, **settings))
-        begun = Run(lambda: service.run(found, mode))
-        begun.start()
-        return begun
-
-    @contextmanager
-    def recorder(self, name: str = "one", **settings: str) -> Iterator[Run]:
-        """The same, until it is told to drain at the end."""
-        begun = self.run(name, RunMode(), **settings)
-        try:
-            yield begun
-        finally:
-            self.drain()
-            assert begun.ended() == Exit.DONE
-
-    def drain(self, worker_id: str | None = None) -> None:
-        """One daemon, or all."""
-        with self.database() as database:
-            drain.drain(database, worker_id=worker_id, all_workers=worker_id is None, **_WHO)
+    def recorder(self, name: str = "one", **settings: str) -> AbstractContextManager[Run]:
+        """A daemon in this very process, until it is told to drain at the end."""
+        return at_work(self.environ(name, **settings))
 
     @contextmanager
     def daemon(self, name: str = "one", **settings: str) -> Iterator[Daemon]:
@@ -380,7 +352,7 @@ def test_a_daemon_that_drains_leaves_the_stream_to_another(studio: Studio) -> No
         with studio.recorder("two"):
             wait_until(lambda: len(studio.sql("SELECT FROM workers")) == 2, _PATIENCE_SECONDS)
             (row,) = studio.sql("SELECT worker_id FROM leases WHERE name = 'chat alice'")
-            studio.drain(row["worker_id"])
+            tell_to_drain(studio.dsn, row["worker_id"])
             assert one.ended() == Exit.DONE
             studio.world.chat.wait(
                 lambda chat: chat.connections == 2 and len(chat.members("alice")) == 1,
@@ -395,7 +367,7 @@ def test_draining_does_not_wait_for_a_stream_to_end(studio: Studio) -> None:
     studio.channel.live, studio.channel.stream_id = True, STREAM
     with studio.recorder():
         studio.world.chat.wait_joined("alice", timeout_seconds=_PATIENCE_SECONDS)
-    assert studio.run().ended(_PATIENCE_SECONDS) == Exit.DONE
+    assert begun(studio.environ()).ended(_PATIENCE_SECONDS) == Exit.DONE
 
 
 def test_by_hand_the_chat_goes_to_the_vod_that_is_named(studio: Studio) -> None:

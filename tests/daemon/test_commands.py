@@ -3,9 +3,9 @@ its next look."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from psycopg import sql
 
 from tests.archive import Archive
 from tests.clients.ytdlp.fetches import wait_until
+from tests.daemon.keeper import Run, at_work
 from tests.rows import add_worker, rows
 from tests.sandbox.vods import Vod
 from tests.sandbox.world import World
-from tests.soak.daemon import Daemon
+from vodtender.errors import Exit
 from vodtender.procedures import add, breaker, drain, pause
 from vodtender.store.database import CHANNEL, Database, connect
 
@@ -67,27 +68,25 @@ def test_each_command_notifies_whoever_listens(
 class Site:
     """A daemon that only downloads, in a world of its own."""
 
-    def __init__(self, world: World, database: Database, tmp_path: Path) -> None:
+    def __init__(
+        self, world: World, database: Database, tmp_path: Path, log: pytest.LogCaptureFixture
+    ) -> None:
         self.world = world
         self.database = database
-        self._log = tmp_path / "log"
-        environ = {
-            **os.environ,
-            **world.env(),
+        self._log = log
+        self._environ = {
             **world.settings(),
             "HTTP_ADDR": "127.0.0.1:0",
             "YT_ENABLED": "0",
             "DB_DSN": database.dsn,
             "DATA_DIR": str(tmp_path / "data"),
         }
-        self.daemon = Daemon(environ, tmp_path, self._log)
 
-    def start(self) -> None:
-        self.daemon.start()
-        wait_until(lambda: self.says("started"), PATIENCE_SECONDS)
+    def daemon(self) -> AbstractContextManager[Run]:
+        return at_work(self._environ)
 
     def says(self, text: str) -> bool:
-        return self._log.exists() and text in self._log.read_text()
+        return text in self._log.messages
 
     def put_in(self, vod: Vod) -> None:
         """Adds it to the queue, as `vodtender add` does."""
@@ -102,39 +101,34 @@ class Site:
 
 
 @pytest.fixture
-def site(world: World, database: Database, tmp_path: Path) -> Iterator[Site]:
-    world.add_channel("alice")
-    site = Site(world, database, tmp_path)
-    yield site
-    if site.daemon.status is None:
-        site.daemon.kill()
+def site(
+    in_world: World, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Site:
+    in_world.add_channel("alice")
+    caplog.set_level("INFO", "vodtender")
+    return Site(in_world, database, tmp_path, caplog)
 
 
 def test_in_a_pause_work_in_hand_is_finished_and_nothing_begun_until_resume(site: Site) -> None:
     first = site.world.add_vod("alice", segment_count=3)
     gate = site.world.faults.hold(path="*/1.ts")
-    site.start()
-    gate.wait_reached(PATIENCE_SECONDS)
-    pause.begin(site.database, **WHO)
-    second = site.world.add_vod("alice", segment_count=3)
-    site.put_in(second)
-    gate.release()
-    site.is_down(first)
-    assert site.stage(second) == "queued"
+    with site.daemon():
+        gate.wait_reached(PATIENCE_SECONDS)
+        pause.begin(site.database, **WHO)
+        second = site.world.add_vod("alice", segment_count=3)
+        site.put_in(second)
+        gate.release()
+        site.is_down(first)
+        assert site.stage(second) == "queued"
 
-    site.daemon.kill()
-    listed = rows(site.database, "SELECT listed_at FROM channels WHERE channel = 'alice'")
-    site.daemon.start()
-    wait_until(
-        lambda: (
-            rows(site.database, "SELECT listed_at FROM channels WHERE channel = 'alice'") > listed
-        ),
-        PATIENCE_SECONDS,
-    )
-    assert site.stage(second) == "queued", "the pause outlives the daemon"
+    listed = "SELECT listed_at FROM channels WHERE channel = 'alice'"
+    before = rows(site.database, listed)
+    with site.daemon():
+        wait_until(lambda: rows(site.database, listed) > before, PATIENCE_SECONDS)
+        assert site.stage(second) == "queued", "the pause outlives the daemon"
 
-    pause.end(site.database, **WHO)
-    site.is_down(second)
+        pause.end(site.database, **WHO)
+        site.is_down(second)
 
 
 def test_a_tripped_breaker_keeps_work_from_being_begun_until_it_is_reset(site: Site) -> None:
@@ -142,11 +136,11 @@ def test_a_tripped_breaker_keeps_work_from_being_begun_until_it_is_reset(site: S
     breaker.trip(
         site.database, ["alice"], rest=timedelta(hours=1), cooldown=timedelta(hours=1), **WHO
     )
-    site.start()
-    wait_until(lambda: site.says("circuit breaker open, skipping processing"), PATIENCE_SECONDS)
-    assert site.stage(vod) == "queued"
-    breaker.reset(site.database, ["alice"], **WHO)
-    site.is_down(vod)
+    with site.daemon():
+        wait_until(lambda: site.says("circuit breaker open, skipping processing"), PATIENCE_SECONDS)
+        assert site.stage(vod) == "queued"
+        breaker.reset(site.database, ["alice"], **WHO)
+        site.is_down(vod)
 
 
 def test_a_drained_daemon_finishes_what_it_has_and_ends_and_whoever_waits_is_told(
@@ -154,25 +148,25 @@ def test_a_drained_daemon_finishes_what_it_has_and_ends_and_whoever_waits_is_tol
 ) -> None:
     first = site.world.add_vod("alice", segment_count=3)
     gate = site.world.faults.hold(path="*/1.ts")
-    site.start()
-    gate.wait_reached(PATIENCE_SECONDS)
-    (change,) = drain.drain(site.database, worker_id=None, all_workers=False, **WHO)
-    assert change.note == f"works on {first.id}"
-    wait_until(lambda: site.says("draining: nothing new is begun"), PATIENCE_SECONDS)
-    second = site.world.add_vod("alice", segment_count=3)
-    site.put_in(second)
+    with site.daemon() as daemon:
+        gate.wait_reached(PATIENCE_SECONDS)
+        (change,) = drain.drain(site.database, worker_id=None, all_workers=False, **WHO)
+        assert change.note == f"works on {first.id}"
+        wait_until(lambda: site.says("draining: nothing new is begun"), PATIENCE_SECONDS)
+        second = site.world.add_vod("alice", segment_count=3)
+        site.put_in(second)
 
-    seen: list[list[drain.InHand]] = []
-    waiter = Database(lambda: site.database.dsn)
-    waiting = threading.Thread(
-        target=drain.wait,
-        args=(waiter, [change.target]),
-        kwargs={"timeout_seconds": PATIENCE_SECONDS, "on_change": seen.append},
-    )
-    waiting.start()
-    wait_until(lambda: bool(seen))
-    gate.release()
-    assert site.daemon.wait(PATIENCE_SECONDS) == 0
+        seen: list[list[drain.InHand]] = []
+        waiter = Database(lambda: site.database.dsn)
+        waiting = threading.Thread(
+            target=drain.wait,
+            args=(waiter, [change.target]),
+            kwargs={"timeout_seconds": PATIENCE_SECONDS, "on_change": seen.append},
+        )
+        waiting.start()
+        wait_until(lambda: bool(seen))
+        gate.release()
+        assert daemon.ended(PATIENCE_SECONDS) == Exit.DONE
     waiting.join(PATIENCE_SECONDS)
     waiter.close()
     assert not waiting.is_alive()

@@ -34,10 +34,10 @@ class Machine:
         self.daemon: Daemon | None = None
         self.seen: list[psutil.Process] = []
 
-    def start(self, *arguments: str, **settings: str) -> Daemon:
+    def start(self, **settings: str) -> Daemon:
         environ = {**os.environ, **self.keeper.environ(**settings)}
         self.daemon = Daemon(environ, self._directory, self.log)
-        self.daemon.start(*arguments)
+        self.daemon.start()
         return self.daemon
 
     def fetch_half(self, **settings: str) -> tuple[Daemon, Vod, Gate]:
@@ -69,7 +69,7 @@ class Machine:
     def assert_goes_on(self, vod: Vod) -> None:
         """A new daemon brings the rest, and nothing twice but what was on its way."""
         self.keeper.world.faults.clear()
-        assert self.start("--drain").wait(60) == 0
+        self.keeper.drain()
         assert self.keeper.stages() == {vod.id: "downloaded"}
         asked = Counter(segment_requests(self.keeper.world, vod))
         assert set(asked) == {f"{n}.ts" for n in range(SEGMENTS)}

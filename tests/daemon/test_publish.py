@@ -13,12 +13,15 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.clients.ytdlp.fetches import wait_until
-from tests.pipeline.publisher import POST, PUT
+from tests.daemon.keeper import begun
+from tests.pipeline.publisher import POST, PUT, log_in
 from tests.sandbox.faults import Fault
 from tests.sandbox.videos import Outcome
 from tests.sandbox.wire import Response
 from tests.sandbox.world import World
 from tests.soak.daemon import Daemon, command
+from vodtender.errors import Exit
+from vodtender.store.database import Database
 
 _SETTINGS = {
     "HTTP_ADDR": "127.0.0.1:0",
@@ -46,7 +49,13 @@ class Site:
         self.log = tmp_path / "daemon.log"
         self.daemon = Daemon(self.environ, tmp_path, self.log)
 
+    def log_in(self) -> None:
+        database = Database(lambda: self.dsn)
+        log_in(database, self.world)
+        database.close()
+
     def import_login(self) -> None:
+        """As an operator does it."""
         done = command(
             *("auth", "import", "youtube", "-"),
             environ=self.environ,
@@ -54,15 +63,9 @@ class Site:
             said=json.dumps(self.world.google.credentials()),
         )
         assert done.returncode == 0, done.stderr
-        self.world.record.clear()
 
     def drain(self, **settings: str) -> None:
-        environ = {**self.environ, **settings}
-        done = command(
-            "run", "--drain", environ=environ, directory=self.tmp_path, timeout_seconds=120
-        )
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr, done.stderr
+        assert begun({**self.environ, **settings}).ended(120) == Exit.DONE
 
     def psql(self, statement: str) -> list[dict[str, Any]]:
         with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
@@ -93,13 +96,16 @@ class Site:
 
 
 @pytest.fixture
-def site(world: World, database_dsn: str, tmp_path: Path) -> Iterator[Site]:
-    world.add_channel("alice")
-    world.youtube.outcome = Outcome(polls=0)
-    site = Site(world, database_dsn, tmp_path)
+def site(
+    in_world: World, database_dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Iterator[Site]:
+    in_world.add_channel("alice")
+    in_world.youtube.outcome = Outcome(polls=0)
+    site = Site(in_world, database_dsn, tmp_path)
     yield site
     if site.daemon.status is None and site.log.exists():
         site.daemon.kill()
+    assert not [one for one in caplog.records if one.exc_info]
 
 
 def speak_differently(world: World) -> None:
@@ -131,7 +137,7 @@ def test_the_next_comes_down_while_the_last_goes_up_and_a_kill_changes_nothing(s
     world = site.world
     for _ in range(3):
         world.add_vod("alice")
-    site.import_login()
+    site.log_in()
     speak_differently(world)
     gate = world.faults.hold_answer(**PUT, skip=1)
     site.daemon.start()
@@ -160,7 +166,7 @@ def test_without_a_login_vods_come_down_and_wait_and_a_login_sends_them_off(site
 def test_switched_off_then_out_of_quota_then_released(site: Site) -> None:
     """The runbook's way through a quota incident."""
     world = site.world
-    site.import_login()
+    site.log_in()
     world.add_vod("alice")
     site.drain(YT_ENABLED="0")
     assert list(site.stages().values()) == ["downloaded"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.daemon.keeper import begun
+from tests.pipeline.publisher import log_in
 from tests.sandbox.world import World
-from tests.soak.daemon import command
+from vodtender.errors import Exit
+from vodtender.store.database import Database
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -26,28 +28,22 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_vods_of_25_mb_drain_through_60_mb(
-    world: World, database_dsn: str, small_disk: Path, tmp_path: Path
+    in_world: World, database: Database, small_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
-        world.add_vod("alice", size_bytes=25_000_000, segment_count=12)
+        in_world.add_vod("alice", size_bytes=25_000_000, segment_count=12)
     environ = {
-        **os.environ,
-        **world.env(),
-        **world.settings(),
-        "DB_DSN": database_dsn,
+        **in_world.settings(),
+        "DB_DSN": database.dsn,
         "DATA_DIR": str(small_disk),
         "HTTP_ADDR": "127.0.0.1:0",
         "RETAIN_KEEP_NEWER_THAN_DAYS": "0",
     }
-    logins = json.dumps(world.google.credentials())
-    imported = command(
-        "auth", "import", "youtube", "-", environ=environ, directory=tmp_path, said=logins
-    )
-    assert imported.returncode == 0, imported.stderr
-    done = command("run", "--drain", environ=environ, directory=tmp_path, timeout_seconds=120)
-    assert done.returncode == 0, done.stderr
-    assert len(world.youtube.videos) == 3, done.stderr
-    assert "waits for room" in done.stderr
-    tries = done.stderr.count("download started")
+    log_in(database, in_world)
+    with caplog.at_level("INFO", "vodtender"):
+        assert begun(environ).ended(120) == Exit.DONE
+    assert len(in_world.youtube.videos) == 3, caplog.text
+    assert any("waits for room" in line for line in caplog.messages)
+    tries = caplog.messages.count("download started")
     assert tries <= 3 * 3, "it must not try again and again while there is no room"
     assert not list(small_disk.glob("*.mp4"))
