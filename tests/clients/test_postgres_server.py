@@ -160,7 +160,7 @@ def test_a_new_one_has_role_and_database_vod_and_sensible_settings(tmp_path: Pat
             "listen_addresses": "",
             "server_encoding": "UTF8",
             "timezone": "UTC",
-            "wal_level": "replica",
+            "wal_level": "minimal",
             "max_connections": "50",
             "shared_buffers": "64MB",
         }

@@ -22,6 +22,7 @@ from tests.clients.ytdlp.fetches import wait_until
 from tests.rows import add_worker
 from vodtender.cli.main import run
 from vodtender.clients.postgres_server import acquire
+from vodtender.clients.recovery import RecoveryFailedError
 from vodtender.config.settings import Settings
 from vodtender.daemon.backup_chore import BackupChore
 from vodtender.errors import Locked, Refused, VodtenderError
@@ -35,6 +36,7 @@ from vodtender.procedures.base_backup import (
     BaseMade,
     archived_until_now,
     follow_setting,
+    is_due,
     make_base,
 )
 from vodtender.procedures.opening import open_database
@@ -374,6 +376,33 @@ def test_the_daemon_makes_one_when_the_last_is_old_and_follows_the_setting(
             connect(server.admin_dsn, autocommit=True) as admin,
         ):
             assert archiving.is_on(admin) is wanted
+
+
+def test_over_a_time_that_was_not_archived_no_recovery_leads_and_a_new_base_backup_is_due(
+    cluster: Cluster,
+) -> None:
+    settings, now = cluster.settings(), datetime.now(UTC)
+    cluster.begin_with(1)
+    follow_setting(cluster.settings(backup_wal=False), cluster.notes.append)
+    with cluster.connected() as connection:
+        connection.execute("CREATE TABLE meanwhile AS SELECT generate_series(1, 9999) AS n")
+    follow_setting(settings, cluster.notes.append)
+    moment = cluster.add(2)
+    assert is_due(settings, now)
+    with open_database(settings) as database:
+        wal = document(database, settings)["backup"]["wal"]
+    assert "vodtender backup base" in wal["problem"]
+    with pytest.raises(RecoveryFailedError, match="nothing was changed"):
+        cluster.recover(moment)
+    assert (cluster.vods(), cluster.kept()) == ([1, 2], set())
+    cluster.make_base()
+    assert not is_due(settings, now)
+    moment = cluster.add(3)
+    cluster.recover(moment)
+    assert cluster.vods() == [1, 2, 3]
+    with cluster.connected() as connection:
+        assert connection.execute("SELECT count(*) FROM meanwhile").fetchone() == (9999,)
+        connection.execute("DROP TABLE meanwhile")
 
 
 # --- the commands -------------------------------------------------------------------------

@@ -200,6 +200,7 @@ def _settings(where: Place, sockets: Path, goal: Goal) -> list[str]:
         aim.append(f"recovery_target_time={goal.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00")
     fetch = " || ".join(f"cp {_quoted(one)}/%f %p" for one in goal.archives)
     return [
+        *cluster.COMPLETE_LOG,
         "listen_addresses=",
         f'unix_socket_directories="{sockets}"',
         "unix_socket_permissions=0700",

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from vodtender.clients import pg_tools
@@ -43,6 +44,14 @@ def archive_to(directory: Path, root: Path) -> bool:
     new.symlink_to(root.absolute())
     os.replace(new, place.wal)
     return True
+
+
+def archived_since(directory: Path) -> datetime | None:
+    """Since when the server in `directory` is told to; None: it is not."""
+    try:
+        return datetime.fromtimestamp(Place(directory).wal.lstat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
 
 
 def leave_off(directory: Path) -> bool:

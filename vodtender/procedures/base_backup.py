@@ -220,6 +220,10 @@ def _settled(
 
 
 def is_due(settings: Settings, now: datetime) -> bool:
-    """Whether the last base backup is older than BACKUP_BASE_INTERVAL."""
+    """Whether the last base backup is older than BACKUP_BASE_INTERVAL, or than the archive: from
+    before it the log leads no further than to where it was left off."""
     bases = BaseShelf(settings.backup_directory).entries()
-    return not bases or now - bases[0].made_at >= settings.backup_base_interval
+    if not bases or now - bases[0].made_at >= settings.backup_base_interval:
+        return True
+    since = wal_archive.archived_since(settings.data_dir / POSTGRES_NAME)
+    return since is not None and bases[0].made_at < since

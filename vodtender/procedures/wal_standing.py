@@ -28,6 +28,7 @@ def document(settings: Settings, found: Archiving | None) -> dict[str, Any] | No
     except VodtenderError as error:
         moments, problem = None, error.message
     free = _free_bytes(settings)
+    since = wal_archive.archived_since(settings.data_dir / POSTGRES_NAME)
     if found is not None and found.failing is not None:
         problem = (
             f"the log cannot be archived in {settings.backup_directory.absolute()}: it piles up in"
@@ -35,6 +36,11 @@ def document(settings: Settings, found: Archiving | None) -> dict[str, Any] | No
         )
     elif moments is not None and not moments.bases:
         problem = "there is no base backup, so no moment can be had: vodtender backup base"
+    elif moments is not None and since is not None and moments.bases[0].made_at < since:
+        problem = (
+            f"the log was not archived until {since:%Y-%m-%d %H:%M} UTC, so no moment after that"
+            " can be had before the next base backup: vodtender backup base"
+        )
     elif free is not None and free < _LITTLE_SPACE_BYTES:
         problem = f"the disk of BACKUP_DIR is nearly full: {free >> 20} MiB are free"
     return {

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vodtender.clients.postgres import binaries, privileges
+from vodtender.clients.postgres.cluster import COMPLETE_LOG
 from vodtender.clients.postgres.place import PORT, PidFile, Place
 from vodtender.clients.postgres.privileges import Identity
 
@@ -72,6 +73,7 @@ def _archiving(place: Place, identity: Identity) -> tuple[str, ...]:
         archive.mkdir(mode=0o700, exist_ok=True)
         privileges.hand_over(archive, identity)
     return (
+        *COMPLETE_LOG,
         "archive_mode=on",
         "archive_command=",
         "archive_library=basic_archive",
