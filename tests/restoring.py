@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from vodtender.procedures.restore import Asked, Restored, restore
 from vodtender.store.database import Database
 
 _ROOT = Path(__file__).parents[1]
+_PLAIN = "vod_20251020_020000.sql.gz"
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Place:
     dsn: str
     admin_dsn: str
     directory: Path
+    good: Path
     notes: list[str] = field(default_factory=list)
     asked_of: list[Present] = field(default_factory=list)
 
@@ -72,6 +75,12 @@ class Place:
             return back_up(database, self.settings(**more), actor="test").manifest
         finally:
             database.close()
+
+    def good_backup(self) -> Manifest:
+        """One of VODs 1 to 3, as `back_up` makes it, which somebody else has made before."""
+        shutil.copytree(self.good / "backups", self.backups, dirs_exist_ok=True)
+        (manifest,) = (self.backups / "manifests").iterdir()
+        return Manifest.from_json(manifest.read_bytes())
 
     def restore(self, wanted: str = "latest", **how: Any) -> Restored:
         settings = how.pop("settings", None) or self.settings()
@@ -125,13 +134,46 @@ class Place:
             )
             return [row[0] for row in found if row[0] == self.name or row[0][len(self.name)] == "_"]
 
-    def plain_dump(self, name: str = "vod_20251020_020000.sql.gz") -> Path:
+    def plain_dump(self) -> Path:
         """As the runbook's script makes it: `pg_dump -U vod vod | gzip`."""
         dump = pg_tools.run(pg_tools.embedded(), "pg_dump", [], dsn=self.dsn)
         self.backups.mkdir(exist_ok=True)
-        path = self.backups / name
+        path = self.backups / _PLAIN
         path.write_bytes(gzip.compress(dump.encode()))
         return path
+
+    def good_plain_dump(self) -> Path:
+        """One of VODs 1 to 3, as `plain_dump` makes it, which somebody else has made before."""
+        self.backups.mkdir(exist_ok=True)
+        return Path(shutil.copy(self.good / _PLAIN, self.backups))
+
+
+@pytest.fixture(scope="session")
+def good_backups(
+    postgres_server: EmbeddedServer,
+    new_database: NewDatabase,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A directory with a backup and a plain dump of VODs 1 to 3, for tests to which it is all the
+    same who has made them."""
+    directory = tmp_path_factory.mktemp("good")
+    with new_database(migrated_template) as dsn:
+        made = Place(dsn, postgres_server.admin_dsn, directory, directory)
+        made.add(1, 2, 3)
+        made.back_up()
+        os.replace(made.plain_dump(), directory / _PLAIN)
+    return directory
+
+
+@pytest.fixture
+def untouched(
+    postgres_server: EmbeddedServer, database_dsn: str, good_backups: Path, tmp_path: Path
+) -> Place:
+    """With VODs 1 to 3, for what nothing is to be done to."""
+    found = Place(database_dsn, postgres_server.admin_dsn, tmp_path, good_backups)
+    found.add(1, 2, 3)
+    return found
 
 
 @pytest.fixture
@@ -139,11 +181,12 @@ def place(
     postgres_server: EmbeddedServer,
     new_database: NewDatabase,
     migrated_template: str,
+    good_backups: Path,
     tmp_path: Path,
 ) -> Iterator[Place]:
     """With VODs 1 to 3."""
     with new_database(migrated_template) as dsn:
-        found = Place(dsn, postgres_server.admin_dsn, tmp_path)
+        found = Place(dsn, postgres_server.admin_dsn, tmp_path, good_backups)
         found.add(1, 2, 3)
         yield found
         with psycopg.connect(found.admin_dsn, autocommit=True) as connection:

@@ -10,19 +10,39 @@ from contextlib import suppress
 
 import pytest
 
+from tests.cli.commands import Ran, Type
 from tests.restoring import Place
 from tests.s3 import S3
+from vodtender.cli.main import run
 
 
-def test_off_a_terminal_it_takes_yes_or_the_databases_name(place: Place) -> None:
-    made = place.back_up()
-    refused = place.type_in("restore", "latest")
+@pytest.fixture
+def type_in(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Type:
+    """Runs a command on the place's database in this very process, off a terminal."""
+    monkeypatch.chdir(place.directory)
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+
+    def typed(*arguments: str) -> Ran:
+        capsys.readouterr()
+        status = run(list(arguments))
+        said = capsys.readouterr()
+        return Ran(int(status), said.out, said.err)
+
+    return typed
+
+
+def test_off_a_terminal_it_takes_yes_or_the_databases_name(place: Place, type_in: Type) -> None:
+    made = place.good_backup()
+    refused = type_in("restore", "latest")
     assert refused.status == 6
     assert "--replace" in refused.err
-    refused = place.type_in("restore", "latest", "--replace")
+    refused = type_in("restore", "latest", "--replace")
     assert refused.status == 6
     assert f"--confirm {place.name}" in refused.err
-    assert place.type_in("restore", "latest", "--replace", "--confirm", "other").status == 6
+    assert type_in("restore", "latest", "--replace", "--confirm", "other").status == 6
     place.add(4)
     ran = place.type_in("restore", "latest", "--replace", "--confirm", place.name)
     assert ran.status == 0, ran.err
@@ -30,17 +50,15 @@ def test_off_a_terminal_it_takes_yes_or_the_databases_name(place: Place) -> None
     assert f"The database {place.name} is {place.backups / made.name}: 3 VODs" in ran.out
     assert "VODs found since, and found again at Twitch if it still has them: 4" in ran.out
     assert "DROP DATABASE" in ran.out
-    assert (
-        place.type_in("restore", made.name, "--replace", "--yes", "--json").document["rows"]["vods"]
-        == 3
-    )
+    again = type_in("restore", made.name, "--replace", "--yes", "--json")
+    assert again.document["rows"]["vods"] == 3
 
 
 @pytest.mark.parametrize(("typed", "status"), [("NAME", 0), ("y", 6), ("", 6)])
 def test_on_a_terminal_the_name_must_be_typed_whatever_yes_says(
     place: Place, typed: str, status: int
 ) -> None:
-    place.back_up()
+    place.good_backup()
     place.add(4)
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -76,15 +94,15 @@ def test_on_a_terminal_the_name_must_be_typed_whatever_yes_says(
     ],
 )
 def test_what_cannot_be_says_so_and_exits_as_documented(
-    place: Place, arguments: tuple[str, ...], status: int, says: str
+    type_in: Type, arguments: tuple[str, ...], status: int, says: str
 ) -> None:
-    ran = place.type_in("restore", *arguments)
+    ran = type_in("restore", *arguments)
     assert (ran.status, ran.out) == (status, "")
     assert says in ran.err
 
 
 def test_a_drill_restores_checks_drops_and_is_recorded(place: Place) -> None:
-    made = place.back_up()
+    made = place.good_backup()
     ran = place.type_in("restore", "--test")
     assert ran.status == 0, ran.err
     assert "can be restored: 3 VODs" in ran.out
@@ -93,31 +111,37 @@ def test_a_drill_restores_checks_drops_and_is_recorded(place: Place) -> None:
     assert _drills(place) == [(made.name, None)]
 
 
-def test_a_drill_takes_the_copy_in_s3_where_there_is_to_be_one(place: Place, s3: S3) -> None:
+def test_a_drill_takes_the_copy_in_s3_where_there_is_to_be_one(
+    type_in: Type, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = f"s3://{s3.bucket}/database/"
     environ = {**s3.environ, "BACKUP_S3_URL": url}
-    place.type_in("backup", **environ)
-    ran = place.type_in("restore", "--test", "--json", **environ)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert type_in("backup").status == 0
+    ran = type_in("restore", "--test", "--json")
     assert ran.status == 0, ran.err
     assert ran.document["backup"].startswith(url)
     s3.store.delete(s3.at(ran.document["backup"].removeprefix(f"s3://{s3.bucket}/")))
-    assert place.type_in("restore", "--test", **environ).status == 7
+    assert type_in("restore", "--test").status == 7
 
 
 @pytest.mark.parametrize("how", ["damaged", "too slow", "no VODs", "none"])
 def test_a_drill_that_fails_says_why_exits_with_an_error_and_is_recorded(
-    place: Place, how: str
+    place: Place, type_in: Type, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    environ = {"RESTORE_RTO": "1ms"} if how == "too slow" else {}
+    if how == "too slow":
+        monkeypatch.setenv("RESTORE_RTO", "1ms")
     if how == "no VODs":
         place.do("DELETE FROM vods")
-    if how != "none":
-        path = place.backups / place.back_up().name
+        place.back_up()
+    elif how != "none":
+        path = place.backups / place.good_backup().name
         if how == "damaged":
             data = bytearray(path.read_bytes())
             data[len(data) // 2] ^= 1
             path.write_bytes(data)
-    ran = place.type_in("restore", "--test", **environ)
+    ran = type_in("restore", "--test")
     assert ran.status == (7 if how == "none" else 1)
     says = {"damaged": "digest", "too slow": "RESTORE_RTO allows", "none": "no good backup"}
     assert says.get(how, how) in ran.err

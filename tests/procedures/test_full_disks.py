@@ -90,7 +90,7 @@ def test_a_restore_under_which_the_databases_disk_fills_leaves_the_old_one_whole
         acquire(small / "postgres", durable=False) as server,
     ):
         migrate(server.dsn)
-        place = Place(server.dsn, server.admin_dsn, tmp_path)
+        place = Place(server.dsn, server.admin_dsn, tmp_path, tmp_path)
         place.add(1, 2, 3)
         fill(place, 10)
         place.back_up()
