@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from googleapiclient.errors import Error as LibraryError
-from googleapiclient.errors import HttpError
 
 from vodtender.clients import http
+from vodtender.clients.youtube.library import Error as LibraryError
+from vodtender.clients.youtube.library import HttpError
 from vodtender.clients.youtube.reading import (
     as_object,
     channel_of,

@@ -9,8 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from googleapiclient.http import MediaUpload
-
+from vodtender.clients.youtube.library import MediaUpload
 from vodtender.errors import Stopped, Transient
 
 _BLOCK_BYTES = 256 * 1024

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-import httplib2  # type: ignore[import-untyped]
 import requests
 
 from vodtender.clients.http import USER_AGENT
+from vodtender.clients.youtube.library import httplib2
 
 TokenSource = Callable[[str | None], str]
 """Gives an access token. Called with a token that was refused, it gives a newer one.

@@ -14,10 +14,9 @@ from typing import Any
 from urllib.parse import urljoin
 
 import requests
-from googleapiclient.errors import HttpError, MediaUploadSizeError
-from googleapiclient.http import HttpRequest
 
 from vodtender.clients import http
+from vodtender.clients.youtube.library import HttpError, HttpRequest, MediaUploadSizeError
 from vodtender.clients.youtube.media import FileStream, FileUpload, Throttle, WatchedFile
 from vodtender.clients.youtube.reading import VIDEO_ID
 from vodtender.clients.youtube.refusals import reasons, refusal
