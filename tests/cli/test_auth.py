@@ -9,6 +9,7 @@ import pty
 import re
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -68,6 +69,19 @@ class Desk:
 
     def import_youtube(self, *more: str) -> Ran:
         return self.type("import", "youtube", self.file(self.world.google.credentials()), *more)
+
+    def browse(self) -> list[str]:
+        """From here on this machine has a browser, and a person who consents in it: in this
+        very process. The pages that it opens."""
+        opened: list[str] = []
+
+        def visit(url: str) -> bool:
+            opened.append(url)
+            return http.session().get(url, headers={"Connection": "close"}).ok
+
+        self.set(**DIRECT, BROWSER="the sandbox's")
+        self._monkeypatch.setattr(webbrowser, "open", visit)
+        return opened
 
     @contextmanager
     def in_a_shell(self, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
@@ -202,21 +216,18 @@ def test_a_login_on_another_machines_browser_is_finished_by_pasting_its_address(
 
 
 def test_a_refused_consent_stores_nothing(desk: Desk) -> None:
-    desk.set(**DIRECT)
+    desk.browse()
     desk.world.google.refuse_consent = True
-    with desk.in_a_shell("login", "youtube") as process:
-        http.session().get(shown_address(process), headers={"Connection": "close"})
-        ran = ended(process)
+    ran = desk.type("login", "youtube")
     assert ran.status == 4
     assert "not permitted (access_denied)" in ran.err
     assert desk.rows() == []
 
 
 def test_twitch_in_the_browser_where_the_redirect_is_set(desk: Desk) -> None:
-    desk.set(**DIRECT, TWITCH_REDIRECT_URI="http://127.0.0.1:0/auth/twitch/callback")
-    with desk.in_a_shell("login", "twitch") as process:
-        http.session().get(shown_address(process), headers={"Connection": "close"})
-        ran = ended(process)
+    desk.browse()
+    desk.set(TWITCH_REDIRECT_URI="http://127.0.0.1:0/auth/twitch/callback")
+    ran = desk.type("login", "twitch")
     assert ran.status == 0, ran.err
     assert (desk.row["owner_name"], desk.row["scopes"]) == ("alice", "chat:read chat:edit")
 
@@ -255,12 +266,10 @@ def test_scopes_that_ask_for_too_little_are_named_before_anybody_is_asked(desk: 
 
 
 def test_a_box_that_was_not_ticked_is_named_and_nothing_is_stored(desk: Desk) -> None:
-    desk.set(**DIRECT)
+    desk.browse()
     desk.world.google.withheld = frozenset({SCOPE_YOUTUBE})
     desk.set(YT_SCOPES=f"{SCOPE_YOUTUBE} {SCOPE_UPLOAD}")
-    with desk.in_a_shell("login", "youtube", "--account", "second") as process:
-        http.session().get(shown_address(process), headers={"Connection": "close"})
-        ran = ended(process)
+    ran = desk.type("login", "youtube", "--account", "second")
     assert ran.status == 4
     assert f"lacks the permission {SCOPE_YOUTUBE}; nothing was stored" in ran.err
     assert "vodtender auth login youtube --account second" in ran.err
@@ -284,17 +293,15 @@ def test_a_dry_run_says_what_would_be_asked_and_asks_nobody(desk: Desk) -> None:
 
 
 def test_each_account_can_have_an_application_and_so_a_quota_of_its_own(desk: Desk) -> None:
-    desk.set(**DIRECT, YT_CHANNEL_ACCOUNTS="alice=second")
+    opened = desk.browse()
+    desk.set(YT_CHANNEL_ACCOUNTS="alice=second")
     desk.world.google.clients["9876-second"] = "GOCSPX-second-secret"
     inside = {"client_id": "9876-second", "client_secret": "GOCSPX-second-secret"}
     client = desk.file({"installed": inside})
     for more in (("--client", client), ()):  # the second time it is known
-        with desk.in_a_shell("login", "youtube", "--account", "second", *more) as process:
-            url = shown_address(process)
-            assert "client_id=9876-second" in url
-            http.session().get(url, headers={"Connection": "close"})
-            ran = ended(process)
+        ran = desk.type("login", "youtube", "--account", "second", *more)
         assert ran.status == 0, ran.err
+        assert "client_id=9876-second" in opened.pop()
     assert (desk.row["account"], desk.row["client_id"]) == ("second", "9876-second")
     assert desk.row["client_secret"].startswith("v1:")
     found = desk.type("status", "--json").document

@@ -12,11 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.sandbox.accounts import Account
-from tests.sandbox.videos import Video
-from tests.sandbox.world import World
 from vodtender.config.load import load
 from vodtender.config.settings import Settings
 from vodtender.model.slug import file_name
@@ -33,6 +30,12 @@ from vodtender.pipeline.workplace import Workplace
 from vodtender.store import tokens, uploads, vods
 from vodtender.store.database import Database
 from vodtender.store.uploads import Upload
+
+if TYPE_CHECKING:
+    # Not for the processes that only take a place from here.
+    from tests.sandbox.accounts import Account
+    from tests.sandbox.videos import Video
+    from tests.sandbox.world import World
 
 CHUNK = 256 * 1024
 SIZE = 2 * CHUNK + 1000
