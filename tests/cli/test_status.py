@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.archive import Archive
+from tests.cli.commands import Type
 from tests.terminal import Terminal
 from vodtender.cli.output import fit, width
 from vodtender.cli.status_screen import screen
@@ -79,28 +80,34 @@ def test_it_shows_the_queue_and_what_to_type(run: Run, archive: Archive) -> None
     assert "\x1b" not in done.stdout
 
 
-def test_as_json_it_is_the_document(run: Run, archive: Archive) -> None:
+def test_as_json_it_is_the_document(type_in: Type, archive: Archive) -> None:
     archive.add("1", channel="alice")
-    done = run("--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    found = json.loads(done.stdout)
+    ran = type_in("status", "--json")
+    assert (ran.status, ran.err) == (0, "")
+    found = ran.document
     expected = procedure.document(archive.database, Settings(twitch_channel="alice"))
     assert set(found) == set(expected)
     assert found["queue_depth"] == 1
 
 
-def test_a_database_that_is_down_is_said_with_what_to_do(run: Run) -> None:
-    done = run(DB_DSN=_NOBODY)
-    assert (done.returncode, done.stdout) == (5, "")
-    assert "error: The database cannot be reached" in done.stderr
-    assert "hint: " in done.stderr
-    assert "hunter2" not in done.stderr
+def test_a_database_that_is_down_is_said_with_what_to_do(
+    type_in: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_DSN", _NOBODY)
+    ran = type_in("status")
+    assert (ran.status, ran.out) == (5, "")
+    assert "error: The database cannot be reached" in ran.err
+    assert "hint: " in ran.err
+    assert "hunter2" not in ran.err
 
 
-def test_a_database_that_is_down_is_an_object_for_programs(run: Run) -> None:
-    done = run("--json", DB_DSN=_NOBODY)
-    assert (done.returncode, done.stdout) == (5, "")
-    error = json.loads(done.stderr)
+def test_a_database_that_is_down_is_an_object_for_programs(
+    type_in: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_DSN", _NOBODY)
+    ran = type_in("status", "--json")
+    assert (ran.status, ran.out) == (5, "")
+    error = json.loads(ran.err)
     assert (error["error"], error["exit"]) == ("database_unavailable", 5)
     assert error["hint"]
 

@@ -22,14 +22,14 @@ OFTEN = {"VOD_PROCESS_INTERVAL": "100ms"}
 WITHOUT = {"TWITCH_CLIENT_ID": "", "TWITCH_CLIENT_SECRET": ""}
 
 
-@pytest.fixture(params=["helix", "yt-dlp"])
+@pytest.fixture
 def fetcher(
     request: pytest.FixtureRequest, in_world: World, database_dsn: str, tmp_path: Path
 ) -> Iterator[Fetcher]:
-    """Its settings want it to look often."""
+    """Its settings want it to look often; a parameter may be more of them."""
     in_world.add_channel("alice")
-    without = WITHOUT if request.param == "yt-dlp" else {}
-    fetcher = Fetcher(in_world, database_dsn, tmp_path, **OFTEN, **without)
+    more = getattr(request, "param", {})
+    fetcher = Fetcher(in_world, database_dsn, tmp_path, **OFTEN, **more)
     yield fetcher
     fetcher.close()
 
@@ -47,6 +47,7 @@ def looking(fetcher: Fetcher, gate: Gate | None = None, *, once: bool = False) -
         assert thread.failure is None
 
 
+@pytest.mark.parametrize("fetcher", [{}, WITHOUT], ids=["helix", "yt-dlp"], indirect=True)
 def test_a_vod_that_is_new_is_found_at_the_next_look(fetcher: Fetcher) -> None:
     with looking(fetcher) as lookout:
         wait_until(lambda: lookout.is_settled)

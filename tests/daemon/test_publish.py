@@ -105,7 +105,7 @@ def site(
     yield site
     if site.daemon.status is None and site.log.exists():
         site.daemon.kill()
-    assert not [one for one in caplog.records if one.exc_info]
+    assert not [one for one in caplog.get_records("call") if one.exc_info]
 
 
 def speak_differently(world: World) -> None:

@@ -48,19 +48,16 @@ def _frames(file: Path) -> int:
     return sum(not line.startswith("#") for line in done.stdout.splitlines())
 
 
-def test_ytdlp_downloads_a_fine_vod_whole(world: World, tmp_path: Path) -> None:
-    vod = world.add_vod("alice", segment_count=5)
-    done = _ytdlp(world, "-o", str(tmp_path / "vod.mp4"), vod.url)
+def test_ytdlp_sees_every_rendition_and_downloads_the_source_whole(
+    world: World, tmp_path: Path
+) -> None:
+    vod = world.add_vod("alice", title="Hello", description="About it", segment_count=5)
+    done = _ytdlp(world, "-j", "--no-simulate", "-o", str(tmp_path / "vod.mp4"), vod.url)
     assert done.returncode == 0, done.stderr
     assert _frames(tmp_path / "vod.mp4") == 5 * 48
     assert not world.record.unexpected
-
-
-def test_ytdlp_sees_every_rendition_and_prefers_the_source(world: World) -> None:
-    vod = world.add_vod("alice", title="Hello", description="About it")
-    done = _ytdlp(world, "-j", vod.url)
     info = json.loads(done.stdout)
-    assert (info["title"], info["description"], info["duration"]) == ("Hello", "About it", 7)
+    assert (info["title"], info["description"], info["duration"]) == ("Hello", "About it", 9)
     assert {f["format_id"] for f in info["formats"]} == {"1080p60", "720p60", "Audio_Only"}
     assert info["url"] == vod.source_url
     assert info["live_status"] == "was_live"
@@ -114,13 +111,16 @@ def test_a_subscriber_only_vod_is_refused_but_to_subscribers(
 
 
 def test_ytdlp_is_let_in_with_cookies(world: World, tmp_path: Path) -> None:
+    closed = world.add_vod("alice", "subscriber-only")
     vod = world.add_vod("alice", "subscriber-only", chapters=[(0, 3, "Art"), (3, 4, "Chess")])
+    vod.subscribers.add("77")
     cookies = tmp_path / "cookies.txt"
     cookies.write_text(world.twitch.cookies("77"))
-    refused = _ytdlp(world, "--cookies", str(cookies), "-j", vod.url)
-    assert "does not have access to this subscriber-only content" in refused.stderr
-    vod.subscribers.add("77")
-    info = json.loads(_ytdlp(world, "--cookies", str(cookies), "-j", vod.url).stdout)
+    done = _ytdlp(world, "--cookies", str(cookies), "-j", "-i", closed.url, vod.url)
+    refused = "does not have access to this subscriber-only content"
+    assert [line for line in done.stderr.splitlines() if refused in line and closed.id in line]
+    info = json.loads(done.stdout)
+    assert info["id"] == f"v{vod.id}"
     assert [chapter["title"] for chapter in info["chapters"]] == ["Art", "Chess"]
 
 

@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from tests.s3 import s3_server
 from tests.soak import archive_kills
 from tests.soak.campaign import Plan, run
 from tests.soak.chat import ChatPlan
@@ -47,7 +48,10 @@ def main() -> int:
         if name == "chat":
             line, complaints, clean = _chat(directory)
         elif name == "data":
-            data = run_data(DataPlan(options.kills or 50, seed=options.seed), directory)
+            with s3_server() as endpoint:
+                data = run_data(
+                    DataPlan(options.kills or 50, seed=options.seed), directory, endpoint
+                )
             line, complaints, clean = data.line(), tuple(data.complaints), data.clean
         elif name == "archive":
             seen = archive_kills.run(options.kills or 50, options.seed, directory)

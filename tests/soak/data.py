@@ -24,7 +24,7 @@ from random import Random
 import psycopg
 
 from tests.backups import shelve
-from tests.s3 import KEY_ID, SECRET, s3_server, settings_for
+from tests.s3 import KEY_ID, SECRET, settings_for
 from tests.soak.campaign import working_in
 from vodtender.clients.postgres_server import EmbeddedServer, acquire
 from vodtender.config.settings import Settings
@@ -34,7 +34,7 @@ from vodtender.procedures.backup_list import shelves
 from vodtender.store.migrate import migrate
 
 _ROOT = Path(__file__).parents[2]
-_BUCKET = S3Location("backups", "db/")
+_BUCKET = S3Location("soaked-backups", "db/")
 _OLD = 5
 _MIN_KEEP = 3
 _SHORTER = 0.9
@@ -93,12 +93,13 @@ class DataFigures:
         )
 
 
-def run(plan: DataPlan, directory: Path) -> DataFigures:
-    """The campaign in an empty directory."""
+def run(plan: DataPlan, directory: Path, s3_endpoint: str) -> DataFigures:
+    """The campaign in an empty directory, and in a store where nobody else has a bucket of its
+    name."""
     began = time.monotonic()
     figures = DataFigures(plan)
-    with acquire(directory / "postgres") as server, s3_server() as endpoint:
-        campaign = _Campaign(plan, directory, server, endpoint, figures)
+    with acquire(directory / "postgres") as server:
+        campaign = _Campaign(plan, directory, server, s3_endpoint, figures)
         campaign.prepare()
         with campaign.writing():
             campaign.kill_backups()

@@ -16,7 +16,7 @@ def test_two_daemons_and_their_database_are_killed_over_a_bad_network(tmp_path: 
     assert figures.cuts
 
 
-def test_backups_and_restores_are_killed_at_random(tmp_path: Path) -> None:
-    figures = data.run(data.DataPlan(kills=2, messages=1_000, seed=2), tmp_path)
+def test_backups_and_restores_are_killed_at_random(tmp_path: Path, s3_endpoint: str) -> None:
+    figures = data.run(data.DataPlan(kills=2, messages=1_000, seed=2), tmp_path, s3_endpoint)
     assert figures.clean, "\n".join([figures.line(), *figures.complaints])
     assert (figures.backup_kills, figures.restore_kills) == (2, 2)
