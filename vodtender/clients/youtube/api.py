@@ -5,7 +5,6 @@ Reference: https://developers.google.com/youtube/v3/docs
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any
 import requests
 
 from vodtender.clients import http
+from vodtender.clients.youtube import library
 from vodtender.clients.youtube.library import Error as LibraryError
 from vodtender.clients.youtube.library import HttpError
 from vodtender.clients.youtube.reading import (
@@ -40,6 +40,8 @@ PAGE_SIZE = 50
 # YouTube may think for a while after the last chunk.
 _READ_TIMEOUT_SECONDS = 120.0
 
+_Prepare = Callable[[library.Service], Any]
+"""Makes one of the library's requests."""
 
 # Something in between may answer `{}`, which must not pass for "there is no such video".
 _ANY_OF = frozenset({"kind", "items", "pageInfo", "id"})
@@ -76,9 +78,7 @@ class YouTube:
         self._login = login
         ours = session or http.session(read_timeout_seconds=_READ_TIMEOUT_SECONDS)
         self._transport = Transport(ours, token)
-        self._uploading = Uploading(self._service, self._transport, clock, login)
-        self._built: Any = None
-        self._building = threading.Lock()
+        self._uploading = Uploading(self._transport, clock, login)
 
     # --- uploads ------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class YouTube:
         """What has become of a video; None if the channel's owner does not see it (any more)."""
         answer = self._ask(
             "asking for a video's status",
-            lambda service: service.videos().list(part="status,contentDetails", id=video_id),
+            lambda service: service.videos.list(part="status,contentDetails", id=video_id),
         )
         for item in items_of(answer):
             if text_of(item, "id") in (video_id, None):
@@ -176,7 +176,7 @@ class YouTube:
         if left_out:
             answer = self._ask(
                 "asking for the descriptions of the channel's uploads",
-                lambda service: service.videos().list(
+                lambda service: service.videos.list(
                     part="snippet", id=",".join(left_out), maxResults=PAGE_SIZE
                 ),
             )
@@ -193,7 +193,7 @@ class YouTube:
         what = "adding a video to a playlist"
         present = self._ask(
             what,
-            lambda service: service.playlistItems().list(
+            lambda service: service.playlist_items.list(
                 part="contentDetails",
                 playlistId=playlist_id,
                 videoId=video_id,
@@ -209,7 +209,7 @@ class YouTube:
         try:
             self._ask(
                 what,
-                lambda service: service.playlistItems().insert(part="snippet", body=body),
+                lambda service: service.playlist_items.insert(part="snippet", body=body),
                 units=WRITE_UNITS,
                 of_uploads=False,
             )
@@ -226,7 +226,7 @@ class YouTube:
         """
         answer = self._ask(
             "asking for the account's channel",
-            lambda service: service.channels().list(part="snippet,contentDetails", mine=True),
+            lambda service: service.channels.list(part="snippet,contentDetails", mine=True),
         )
         return channel_of(answer, self._login)
 
@@ -251,7 +251,7 @@ class YouTube:
     def _list_page(self, playlist_id: str, page_token: str | None) -> dict[str, Any]:
         return self._ask(
             "looking through the channel's uploads",
-            lambda service: service.playlistItems().list(
+            lambda service: service.playlist_items.list(
                 part="snippet,contentDetails",
                 playlistId=playlist_id,
                 maxResults=PAGE_SIZE,
@@ -264,7 +264,7 @@ class YouTube:
     def _ask(
         self,
         what: str,
-        request: Callable[[Any], Any],
+        request: _Prepare,
         *,
         units: int = READ_UNITS,
         of_uploads: bool = True,
@@ -273,11 +273,11 @@ class YouTube:
         with self._limits_told(of_uploads=of_uploads):
             return self._answer(what, request, units)
 
-    def _answer(self, what: str, request: Callable[[Any], Any], units: int) -> dict[str, Any]:
-        prepared = request(self._service())
+    def _answer(self, what: str, request: _Prepare, units: int) -> dict[str, Any]:
+        prepared = request(library.service())
         self._on_units(units)
         try:
-            answer = prepared.execute(num_retries=0)
+            answer = prepared.execute(http=self._transport, num_retries=0)
         except HttpError as error:
             status = int(error.resp.status)
             if status == 404 and "playlistNotFound" in reasons(error.content):
@@ -315,18 +315,3 @@ class YouTube:
             if of_uploads or isinstance(answer, RateLimited):
                 self._on_limit(answer)
             raise
-
-    def _service(self) -> Any:
-        """The library's object for the API; made when first needed, as that takes a while."""
-        with self._building:
-            if self._built is None:
-                from googleapiclient.discovery import build
-
-                self._built = build(
-                    "youtube",
-                    "v3",
-                    http=self._transport,
-                    static_discovery=True,
-                    cache_discovery=False,
-                )
-            return self._built

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 
 class _LoadedWhenUsed(ModuleType):
@@ -34,5 +36,44 @@ __all__ = [
     "HttpRequest",
     "MediaUpload",
     "MediaUploadSizeError",
+    "Service",
     "httplib2",
+    "service",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts of the API that we use. Their requests go through nothing by themselves: they
+    are told, `execute(http=…)`."""
+
+    channels: Any
+    playlist_items: Any
+    videos: Any
+
+
+class _Nobody:
+    """In the place of a client that all requests would go through."""
+
+    credentials = None
+
+    def request(self, *_args: object, **_options: object) -> NoReturn:
+        raise NotImplementedError
+
+
+_made: list[Service] = []
+_making = threading.Lock()
+
+
+def service() -> Service:
+    """The API as the library knows it. Made when first needed, and once for all accounts: that
+    takes a while, and for each part again more than a request."""
+    with _making:
+        if not _made:
+            from googleapiclient.discovery import build
+
+            built = build(
+                "youtube", "v3", http=_Nobody(), static_discovery=True, cache_discovery=False
+            )
+            _made.append(Service(built.channels(), built.playlistItems(), built.videos()))
+        return _made[0]

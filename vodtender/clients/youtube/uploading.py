@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 import requests
 
 from vodtender.clients import http
-from vodtender.clients.youtube.library import HttpError, HttpRequest, MediaUploadSizeError
+from vodtender.clients.youtube.library import HttpError, HttpRequest, MediaUploadSizeError, service
 from vodtender.clients.youtube.media import FileStream, FileUpload, Throttle, WatchedFile
 from vodtender.clients.youtube.reading import VIDEO_ID
 from vodtender.clients.youtube.refusals import reasons, refusal
@@ -36,12 +36,10 @@ class Uploading:
 
     def __init__(
         self,
-        service: Callable[[], Any],
         transport: Transport,
         clock: Callable[[], datetime],
         login: str,
     ) -> None:
-        self._service = service
         self.transport = transport
         self._clock = clock
         self._login = login
@@ -120,7 +118,7 @@ class Uploading:
 
     def insert(self, body: dict[str, Any], part: str, media: FileUpload) -> HttpRequest:
         try:
-            return self._service().videos().insert(part=part, body=body, media_body=media)
+            return service().videos.insert(part=part, body=body, media_body=media)
         except MediaUploadSizeError as error:
             raise Rejected(
                 "the file is larger than YouTube takes (256 GB)",
