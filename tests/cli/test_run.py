@@ -21,6 +21,7 @@ import pytest
 
 from tests.cli.commands import Ran, Type
 from tests.clients.ytdlp.fetches import wait_until
+from tests.daemon.keeper import at_work
 from tests.sandbox.world import World
 from tests.terminal import Terminal
 from vodtender.cli.main import run
@@ -117,9 +118,9 @@ class Running:
 
 
 @pytest.fixture
-def shell(world: World, database_dsn: str, tmp_path: Path) -> Shell:
-    world.add_channel("alice")
-    return Shell(world, database_dsn, tmp_path)
+def shell(in_world: World, database_dsn: str, tmp_path: Path) -> Shell:
+    in_world.add_channel("alice")
+    return Shell(in_world, database_dsn, tmp_path)
 
 
 @pytest.fixture
@@ -288,31 +289,36 @@ def test_a_second_ctrl_c_leaves_the_terminal_usable(shell: Shell) -> None:
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_the_log_only(shell: Shell) -> None:
-    shell.world.add_vod("alice")
     shell.environ["TERM"] = "dumb"
     with shell.terminal("run", "--drain") as terminal:
         assert terminal.wait(60) == 0
         assert "\x1b" not in terminal.text
-        assert "download: done" in terminal.text
+        assert "INFO daemon: started" in terminal.text
 
 
 # --- over HTTP --------------------------------------------------------------------------
 
 
-def test_the_daemon_tells_over_http_what_it_does(shell: Shell) -> None:
+def test_the_daemon_tells_over_http_what_it_does(
+    shell: Shell, caplog: pytest.LogCaptureFixture
+) -> None:
     shell.world.add_vod("alice", title="Held up")
     gate = shell.world.faults.hold(path="*/3.ts")
-    with shell.begun("run") as daemon:
-        address = daemon.wait_for(r"http=(http://127\.0\.0\.1:\d+)")[1]
+    caplog.set_level("INFO", "vodtender")
+    with at_work({**shell.environ, **shell.world.settings()}):
         gate.wait_reached(30)
+        (started,) = [one for one in caplog.records if one.getMessage() == "started"]
+        address = vars(started)["fields"]["http"]
         wait_until(lambda: bool(_get(f"{address}/status")["downloads"]), 30)
         found = _get(f"{address}/status")
+        gate.release()
     assert found["queue_depth"] == 1
     assert found["downloads"][0]["title"] == "Held up"
     (worker,) = found["workers"]
-    assert (worker["alive"], worker["pid"]) == (True, daemon.process.pid)
+    assert (worker["alive"], worker["pid"]) == (True, os.getpid())
 
 
 def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with directly.open(url, timeout=10) as answer:
         return json.load(answer)

@@ -240,35 +240,34 @@ def test_a_killed_daemon_goes_on_with_the_stream_and_joins_it(studio: Studio) ->
         daemon.kill()
         studio.go_offline()
         vod = studio.publish(began_at)
-        daemon.start()
+    with studio.recorder():
         studio.wait_joined_to(vod, before, after)
     studio.assert_relative_to(began_at, before, after)
 
 
 def test_two_daemons_record_once_and_one_takes_over_when_the_other_dies(studio: Studio) -> None:
     say = studio.world.chat.say
-    with studio.daemon() as one, studio.daemon("two"):
+    with studio.daemon() as one:
         studio.go_live()
         first = say("alice", "to one of them")
         studio.wait_stored(first)
-        assert len(studio.world.chat.members("alice")) == 1
-        lease = "SELECT worker_id FROM leases WHERE name = 'chat alice'"
-        (holder,) = studio.sql(lease)
-        if f"-{one.pid}-" not in holder["worker_id"]:
-            one.kill()
-            one.start()
+        with studio.recorder("two"):
+            wait_until(lambda: len(studio.sql("SELECT FROM workers")) == 2, _PATIENCE_SECONDS)
+            studio.wait_looked(2)
+            assert len(studio.world.chat.members("alice")) == 1
+            lease = "SELECT worker_id FROM leases WHERE name = 'chat alice'"
             (holder,) = studio.sql(lease)
-        victim = int(holder["worker_id"].split("-")[-2])
-        os.kill(victim, 9)
-        studio.world.chat.wait(
-            lambda chat: chat.connections >= 2 and len(chat.members("alice")) == 1,
-            timeout_seconds=_PATIENCE_SECONDS,
-        )
-        wait_until(
-            lambda: studio.sql(lease)[0]["worker_id"] != holder["worker_id"], _PATIENCE_SECONDS
-        )
-        second = say("alice", "to the other")
-        studio.wait_stored(first, second)
+            assert f"-{one.pid}-" in holder["worker_id"]
+            one.kill()
+            studio.world.chat.wait(
+                lambda chat: chat.connections >= 2 and len(chat.members("alice")) == 1,
+                timeout_seconds=_PATIENCE_SECONDS,
+            )
+            wait_until(
+                lambda: studio.sql(lease)[0]["worker_id"] != holder["worker_id"], _PATIENCE_SECONDS
+            )
+            second = say("alice", "to the other")
+            studio.wait_stored(first, second)
     assert len(studio.sql("SELECT FROM chat_recordings")) == 1
 
 
@@ -317,8 +316,8 @@ def test_while_the_database_is_away_the_stream_is_recorded_all_the_same(
             studio.go_offline()
             wait_until(lambda: _is_kept(studio, said[-1]), _PATIENCE_SECONDS)
             daemon.kill()
-        vod = studio.publish(began_at)
-        daemon.start()
+    vod = studio.publish(began_at)
+    with studio.recorder():
         studio.wait_joined_to(vod, *said)
     studio.assert_relative_to(began_at, *said)
 

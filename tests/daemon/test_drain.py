@@ -28,7 +28,6 @@ NOT_ON_DISK = {
     "subscriber-only": ("failed", "subscriber_only", "subscribers only.*auth import cookies"),
     "deleted": ("failed", "vod_missing", "does not exist at Twitch any more"),
     "segment-403": ("failed", "segments_gone", r"segment 2 .*/2\.ts, HTTP 403.*--allow-gaps"),
-    "segment-404": ("failed", "segments_gone", r"segment 2 .*/2\.ts, HTTP 404.*--allow-gaps"),
 }
 """Stage, code and what is said of the kinds that do not end on the disk."""
 TITLES = (
@@ -43,7 +42,7 @@ TITLES = (
     "Morning stream",
 )
 """Given to those that do end there."""
-ONLY_FETCHED_DIFFERENTLY = {"fmp4-init-changes", "discontinuity", "garbage-empty"}
+ONLY_FETCHED_DIFFERENTLY = ("fmp4-init-changes", "discontinuity", "garbage-empty", "segment-404")
 """Kinds that to the daemon are as others are: tests/clients/ytdlp fetches each of them."""
 WITHOUT_HELIX = ("zero-length", "null-once", "short", "live", "deleted")
 """The kinds for which it matters who lists them and who bears witness."""

@@ -13,11 +13,12 @@ import psutil
 import psycopg
 import pytest
 
-from tests.clients.ytdlp.fetches import alive, segment_requests, wait_until
-from tests.daemon.keeper import Keeper
+from tests.clients.ytdlp.fetches import alive, children, segment_requests, wait_until
+from tests.daemon.keeper import Keeper, begun
 from tests.sandbox.faults import Gate
 from tests.sandbox.vods import Vod
 from tests.soak.daemon import Daemon
+from vodtender.daemon.service import RunMode, ServiceDiedError
 
 SEGMENTS = 12
 CONNECTIONS = 3
@@ -142,13 +143,18 @@ def test_a_service_that_does_not_answer_holds_up_no_stop(machine: Machine) -> No
     assert daemon.wait(10) == 0
 
 
-def test_a_thread_that_dies_stops_the_daemon(machine: Machine) -> None:
+def test_a_thread_that_dies_stops_the_daemon(keeper: Keeper) -> None:
     """As any mistake of ours in a query would have it die."""
-    daemon, _, _ = machine.fetch_half(MAX_CONCURRENT_DOWNLOADS="2")
-    machine.keeper.sql("ALTER TABLE breakers RENAME TO elsewhere")
-    machine.keeper.sql("NOTIFY vodtender")
-    assert daemon.wait(30) == 1
-    said = machine.log.read_text()
-    assert "has died" in said
-    assert "everything was stopped" in said
-    machine.assert_nothing_runs()
+    keeper.world.add_vod("alice")
+    gate = keeper.world.faults.hold(path="*/3.ts")
+    daemon = begun(keeper.environ(MAX_CONCURRENT_DOWNLOADS="2"), RunMode())
+    gate.wait_reached(30)
+    assert children()
+    keeper.sql("ALTER TABLE breakers RENAME TO elsewhere")
+    keeper.sql("NOTIFY vodtender")
+    died = daemon.ended(30)
+    assert isinstance(died, ServiceDiedError)
+    assert died.exit == 1
+    assert "has died" in died.message
+    assert "everything was stopped" in died.message
+    assert not children()

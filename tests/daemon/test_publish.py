@@ -13,7 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from tests.clients.ytdlp.fetches import wait_until
-from tests.daemon.keeper import begun
+from tests.daemon.keeper import at_work, begun
 from tests.pipeline.publisher import POST, PUT, log_in
 from tests.sandbox.faults import Fault
 from tests.sandbox.videos import Outcome
@@ -155,11 +155,11 @@ def test_the_next_comes_down_while_the_last_goes_up_and_a_kill_changes_nothing(s
 def test_without_a_login_vods_come_down_and_wait_and_a_login_sends_them_off(site: Site) -> None:
     for _ in range(2):
         site.world.add_vod("alice")
-    site.daemon.start()
-    site.wait_for(downloaded=2)
-    assert site.world.record.count(host="*youtube*") == 0
-    site.import_login()
-    site.wait_for(published=2)
+    with at_work(site.environ):
+        site.wait_for(downloaded=2)
+        assert site.world.record.count(host="*youtube*") == 0
+        site.import_login()
+        site.wait_for(published=2)
     site.assert_each_once()
 
 
