@@ -117,6 +117,17 @@ class Place:
         with self.connect(database) as connection:
             connection.execute(query.encode(), parameters or None)
 
+    def leave_only(self, *tables: str) -> None:
+        """Of a database that cannot be dumped each table is rescued by programs of its own, which
+        takes a while."""
+        with self.connect() as connection:
+            found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname='public'")
+            for (name,) in found.fetchall():
+                if name not in tables:
+                    connection.execute(
+                        sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(name))
+                    )
+
     def vods(self, database: str | None = None) -> list[int]:
         with self.connect(database) as connection:
             found = connection.execute("SELECT twitch_vod_id::int FROM vods ORDER BY 1")

@@ -87,7 +87,9 @@ def make_directory(prototype: Path) -> Iterator[Callable[[Path], Path]]:
 
     def make(directory: Path) -> Path:
         made.append(directory)
-        shutil.copytree(prototype / "data", directory / "data")
+        directory.mkdir(parents=True)
+        # By far faster than Python with so many small files.
+        subprocess.run(["cp", "-r", prototype / "data", directory / "data"], check=True)
         return directory
 
     yield make

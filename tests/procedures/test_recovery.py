@@ -177,8 +177,9 @@ def cluster(shared: Cluster) -> Cluster:
 def test_a_moment_takes_the_place_of_today_which_is_kept_and_can_be_had_again(
     cluster: Cluster,
 ) -> None:
-    first = cluster.begin_with(1, 2)
-    second = cluster.add(3)
+    with cluster.connected():
+        first = cluster.begin_with(1, 2)
+        second = cluster.add(3)
     done = cluster.recover(first)
     assert cluster.vods() == [1, 2]
     assert done.loss is not None
@@ -198,8 +199,9 @@ def test_a_moment_takes_the_place_of_today_which_is_kept_and_can_be_had_again(
 
 
 def test_what_is_not_safe_or_not_wanted_or_not_there_changes_nothing(cluster: Cluster) -> None:
-    moment = cluster.begin_with(1)
-    cluster.add(2)
+    with cluster.connected():
+        moment = cluster.begin_with(1)
+        cluster.add(2)
     made_at = cluster.shelf.entries()[-1].made_at
     for never in (made_at - timedelta(seconds=1), datetime.now(UTC) + timedelta(hours=1)):
         with pytest.raises(Refused) as caught:
@@ -247,8 +249,9 @@ def test_with_the_whole_disk_of_the_database_gone_the_archive_is_enough(cluster:
 
 
 def test_a_database_that_does_not_start_is_brought_back(cluster: Cluster) -> None:
-    moment = cluster.begin_with(1)
-    cluster.add(2)
+    with cluster.connected():
+        moment = cluster.begin_with(1)
+        cluster.add(2)
     with (cluster.postgres / "data" / "postgresql.conf").open("a") as settings:
         settings.write("nonsense\n")
     done = cluster.recover(moment)
@@ -259,8 +262,9 @@ def test_a_database_that_does_not_start_is_brought_back(cluster: Cluster) -> Non
 
 
 def test_killed_at_any_moment_one_of_the_two_is_there_whole(cluster: Cluster) -> None:
-    moment = cluster.begin_with(1)
-    cluster.add(2)
+    with cluster.connected():
+        moment = cluster.begin_with(1)
+        cluster.add(2)
     for sign, left in (
         ("data.at-*", [1, 2]),  # the base backup is being copied
         ("data.at-*/postmaster.pid", [1, 2]),  # the log is being replayed

@@ -547,7 +547,7 @@ def test_a_dry_run_checks_and_changes_nothing(untouched: Place) -> None:
 def test_a_database_that_cannot_be_dumped_is_kept_as_it_is(place: Place) -> None:
     place.good_backup()
     place.add(4)
-    leave_only(place, "vods", "vod_history", "workers")
+    place.leave_only("vods", "vod_history", "workers")
     done = place.restore(replace=True)
     assert done.safety is None
     assert done.no_safety
@@ -555,15 +555,6 @@ def test_a_database_that_cannot_be_dumped_is_kept_as_it_is(place: Place) -> None
     assert done.aside is not None
     assert place.vods(done.aside) == [1, 2, 3, 4]
     assert place.vods() == [1, 2, 3]
-
-
-def leave_only(place: Place, *tables: str) -> None:
-    """Each table that there is is rescued by programs of its own, which takes a while."""
-    with place.connect() as connection:
-        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        for (name,) in found.fetchall():
-            if name not in tables:
-                connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(name)))
 
 
 def damage(place: Place, table: str) -> None:
@@ -586,7 +577,7 @@ def test_of_a_damaged_database_what_can_be_read_is_taken_table_by_table(place: P
     place.add(4)
     place.do("INSERT INTO kv (channel, key, value) VALUES ('c', 'mine', 'x')")
     told = ("workers", "backup_runs", "restore_drills", "archived_files", "schema_migrations")
-    leave_only(place, "vods", "vod_history", "kv", *told)
+    place.leave_only("vods", "vod_history", "kv", *told)
     damage(place, "vod_history")
     with pytest.raises(VodtenderError, match=r"A table cannot be read: .*vod_history|invalid page"):
         place.back_up()

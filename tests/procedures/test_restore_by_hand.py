@@ -75,16 +75,27 @@ class Machine:
             return backups.row_counts(connection)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    directory = tmp_path_factory.mktemp("restored-by-hand")
+    with acquire(directory / "postgres", durable=False) as server:
+        yield server
+
+
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    with acquire(tmp_path / "postgres", durable=False) as server:
-        migrate(server.dsn)
-        with psycopg.connect(server.dsn, autocommit=True) as connection:
-            connection.execute(
-                "INSERT INTO vods (twitch_vod_id, channel, title)"
-                " SELECT n::text, 'c', 'a title: \\. äöü' FROM generate_series(1, 500) AS n"
-            )
-        yield Machine(server, tmp_path)
+def machine(server: EmbeddedServer, tmp_path: Path) -> Machine:
+    """With 500 VODs."""
+    found = Machine(server, tmp_path)
+    found.drop_database()
+    with psycopg.connect(server.admin_dsn, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE vod OWNER vod")
+    migrate(server.dsn)
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO vods (twitch_vod_id, channel, title)"
+            " SELECT n::text, 'c', 'a title: \\. äöü' FROM generate_series(1, 500) AS n"
+        )
+    return found
 
 
 def test_a_new_backup_is_restored_by_the_lines_of_the_readme(machine: Machine) -> None:
