@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.cli.commands import Type
 from tests.clients.ytdlp.fetches import wait_until
+from tests.daemon.keeper import begun
+from tests.pipeline.publisher import log_in
 from tests.sandbox.world import World
 from tests.soak.daemon import Daemon, command
+from vodtender.errors import Exit
+from vodtender.store.database import Database
 
 pytestmark = pytest.mark.system
 
@@ -28,25 +32,22 @@ def _environ(world: World, dsn: str, tmp_path: Path) -> dict[str, str]:
 
 
 def test_two_daemons_share_the_work_through_a_pooler(
-    world: World, pooled_dsn: str, database_dsn: str, tmp_path: Path
+    in_world: World,
+    pooled_dsn: str,
+    database: Database,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     for _ in range(5):
-        world.add_vod("alice", segment_count=2)
-    environ = _environ(world, pooled_dsn, tmp_path)
-    logins = json.dumps(world.google.credentials())
-    imported = command(
-        "auth", "import", "youtube", "-", environ=environ, directory=tmp_path, said=logins
-    )
-    assert imported.returncode == 0, imported.stderr
-    daemons = [Daemon(environ, tmp_path, tmp_path / f"log-{n}") for n in range(2)]
-    for daemon in daemons:
-        daemon.start("--drain")
-    logs = [(tmp_path / f"log-{n}") for n in range(2)]
-    assert [daemon.wait(60) for daemon in daemons] == [0, 0], logs[0].read_text()
-    assert len({video.title for video in world.youtube.videos}) == 5
-    assert len(world.youtube.videos) == 5
-    assert not any("ERROR" in log.read_text() for log in logs)
-    with psycopg.connect(database_dsn) as connection:
+        in_world.add_vod("alice", segment_count=2)
+    log_in(database, in_world)
+    environ = _environ(in_world, pooled_dsn, tmp_path)
+    daemons = [begun(environ) for _ in range(2)]
+    assert [daemon.ended(60) for daemon in daemons] == [Exit.DONE] * 2, caplog.text
+    assert len({video.title for video in in_world.youtube.videos}) == 5
+    assert len(in_world.youtube.videos) == 5
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+    with psycopg.connect(database.dsn) as connection:
         done = connection.execute("SELECT count(*) FROM vods WHERE youtube_url IS NOT NULL")
         assert done.fetchone() == (5,)
 
@@ -75,8 +76,10 @@ def test_an_edit_takes_effect_without_a_notification(
         daemon.kill()
 
 
-def test_the_commands_work_through_a_pooler(world: World, pooled_dsn: str, tmp_path: Path) -> None:
-    environ = _environ(world, pooled_dsn, tmp_path)
+def test_the_commands_work_through_a_pooler(
+    type_in: Type, pooled_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_DSN", pooled_dsn)
     for arguments in (("status", "--json"), ("vods", "--json"), ("pause",), ("resume",)):
-        done = command(*arguments, environ=environ, directory=tmp_path)
-        assert done.returncode == 0, done.stderr
+        ran = type_in(*arguments)
+        assert ran.status == 0, ran.err
