@@ -41,18 +41,15 @@ def many(fetcher: Fetcher, number: int) -> list[Vod]:
     return [fetcher.world.add_vod("alice", segment_count=1) for _ in range(number)]
 
 
-def test_a_whole_catalog_is_walked_through_page_by_page(either_fetcher: Fetcher) -> None:
+def test_a_whole_catalog_is_walked_through_page_by_page_and_a_second_look_touches_no_row(
+    either_fetcher: Fetcher,
+) -> None:
     many(either_fetcher, 230)
     looked = either_fetcher.look()
     assert (looked.new, looked.error) == (230, None)
     assert count(either_fetcher) == 230
     (channel,) = either_fetcher.sql("SELECT * FROM channels")
     assert None not in (channel["listed_at"], channel["catalogued_at"])
-
-
-def test_a_second_look_finds_nothing_new_and_touches_no_row(either_fetcher: Fetcher) -> None:
-    many(either_fetcher, 3)
-    either_fetcher.look()
     before = either_fetcher.sql("SELECT id, xmin::text FROM vods ORDER BY id")
     looked = either_fetcher.look()
     assert (looked.new, looked.error) == (0, None)
@@ -237,8 +234,7 @@ def test_a_stop_ends_the_walk_and_the_next_goes_on(fetcher: Fetcher) -> None:
     assert fetcher.look().new == 130
 
 
-def test_one_worker_at_a_time_looks_at_a_channel(either_fetcher: Fetcher) -> None:
-    fetcher = either_fetcher
+def test_one_worker_at_a_time_looks_at_a_channel(fetcher: Fetcher) -> None:
     many(fetcher, 3)
     gate = fetcher.world.faults.hold(host="*.twitch.tv")
     looking = threading.Thread(target=fetcher.look)

@@ -48,6 +48,10 @@ class Desk:
         text = self.world.twitch.cookies() if text is None else text
         return import_cookies(self.archive.database, settings, text, **{**arguments, **more})
 
+    def install_untried(self, **more: Any) -> Installed:
+        """With nothing to try them on."""
+        return self.install(settings=self.settings(twitch_channels=()), **more)
+
     def add(self, kind: str = "fine", **columns: Any) -> Vod:
         """A VOD that Twitch has and the archive knows."""
         vod = self.world.add_vod("alice", kind)
@@ -127,7 +131,7 @@ def test_in_an_empty_archive_the_channel_is_asked_for_a_vod(desk: Desk) -> None:
 
 
 def test_with_nothing_to_try_them_on_they_are_installed_and_it_is_said(desk: Desk) -> None:
-    done = desk.install(settings=desk.settings(twitch_channels=()))
+    done = desk.install_untried()
     assert done.tried == ""
     assert "--vod ID" in done.warnings[0]
     assert desk.path.exists()
@@ -174,8 +178,7 @@ def test_a_place_that_cannot_be_written_leaves_no_trace(desk: Desk) -> None:
 
 
 def test_old_cookies_stay_old_when_they_are_installed(desk: Desk) -> None:
-    desk.add()
-    done = desk.install(exported_at=NOW - timedelta(days=40))
+    done = desk.install_untried(exported_at=NOW - timedelta(days=40))
     assert "40 days old" in done.warnings[0]
     state = cookies_state(desk.settings(), NOW)
     assert state is not None
@@ -189,8 +192,7 @@ def test_the_state_of_cookies(desk: Desk) -> None:
     missing = cookies_state(desk.settings(), NOW)
     assert missing is not None
     assert "No such file" in (missing.problem or "")
-    desk.add()
-    desk.install()
+    desk.install_untried()
     ended = cookies_state(desk.settings(), ENDS + timedelta(days=1))
     assert ended is not None
     assert "ended at 2100-01-01" in (ended.problem or "")

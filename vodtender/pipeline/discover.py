@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import cast
 
 from vodtender import log, metrics
@@ -251,17 +252,17 @@ def _through_ytdlp(look: _Look) -> None:
     from vodtender.clients.ytdlp.process import list_channel
 
     settings = look.place.settings
-    for kind in settings.twitch_vod_types:
+    listed = list_channel(
+        look.channel,
+        kinds=[cast("Kind", kind) for kind in settings.twitch_vod_types],
+        limit=(settings.vod_catalog_max or None) if look.whole else _RECENT,
+        cookies_path=settings.ytdlp_cookies_path,
+        extra_args=settings.ytdlp_args,
+        should_stop=look.place.stopping.is_set,
+    )
+    for _, of_one_kind in groupby(listed, key=lambda vod: vod.kind):
         look.seen = 0
-        listed = list_channel(
-            look.channel,
-            kinds=[cast("Kind", kind)],
-            limit=(settings.vod_catalog_max or None) if look.whole else _RECENT,
-            cookies_path=settings.ytdlp_cookies_path,
-            extra_args=settings.ytdlp_args,
-            should_stop=look.place.stopping.is_set,
-        )
-        for some in _by_hundreds(listed):
+        for some in _by_hundreds(of_one_kind):
             look.enter(some, None)
 
 

@@ -61,7 +61,7 @@ def test_killed_at_any_moment_it_goes_on_from_the_segments(in_world: World, tmp_
         segment.bytes_per_second = 600_000
     moments = random.Random(4)
     kills = 0
-    while kills < 4:
+    while kills < 3:
         running = Background(request(vod, tmp_path, concurrency=3))
         already = stored_segments(tmp_path)
         running.start()
@@ -88,7 +88,7 @@ def test_killed_while_it_verifies_it_fetches_nothing_again(in_world: World, tmp_
         if progress.phase in {"muxing", "verifying"}:
             _kill_all(children())
 
-    for _ in range(3):
+    for _ in range(2):
         try:
             fetched(request(vod, tmp_path), on_progress=kill)
         except Transient:
