@@ -88,8 +88,7 @@ def make_directory(prototype: Path) -> Iterator[Callable[[Path], Path]]:
     def make(directory: Path) -> Path:
         made.append(directory)
         directory.mkdir(parents=True)
-        # By far faster than Python with so many small files.
-        subprocess.run(["cp", "-r", prototype / "data", directory / "data"], check=True)
+        _copy(prototype, directory)
         return directory
 
     yield make
@@ -97,10 +96,24 @@ def make_directory(prototype: Path) -> Iterator[Callable[[Path], Path]]:
         _end_whatever_runs(directory)
 
 
+@pytest.fixture(scope="module")
+def running(prototype: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server that runs, for what leaves it as it is."""
+    directory = tmp_path_factory.mktemp("running")
+    _copy(prototype, directory)
+    with acquire(directory, durable=False) as server:
+        yield server
+
+
 @pytest.fixture
 def directory(tmp_path: Path, make_directory: Callable[[Path], Path]) -> Path:
     """A place that holds a database and no running server."""
     return make_directory(tmp_path / "postgres")
+
+
+def _copy(prototype: Path, directory: Path) -> None:
+    # Faster than Python with so many small files.
+    subprocess.run(["cp", "-r", prototype / "data", directory / "data"], check=True)
 
 
 def _end_whatever_runs(directory: Path) -> None:
@@ -178,30 +191,28 @@ def test_a_new_one_has_role_and_database_vod_and_sensible_settings(tmp_path: Pat
     assert not list((tmp_path / "deep" / "postgres").glob("data.new-*"))
 
 
-def test_psql_takes_the_connection_string(directory: Path) -> None:
-    with acquire(directory, durable=False) as server:
-        said = subprocess.run(
-            [server.bin_directory / "psql", server.dsn, "-Atc", "SELECT word FROM kept"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+def test_psql_takes_the_connection_string(running: EmbeddedServer) -> None:
+    said = subprocess.run(
+        [running.bin_directory / "psql", running.dsn, "-Atc", "SELECT word FROM kept"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert said.stdout == "still here\n"
 
 
-def test_what_is_private_is_private(directory: Path) -> None:
-    with acquire(directory, durable=False):
-        for name in ("data", "socket"):
-            assert (directory / name).stat().st_mode & 0o777 == 0o700
-        for name in ("log", "users.lock", "start.lock", "server.lock"):
-            assert (directory / name).stat().st_mode & 0o777 == 0o600
+def test_what_is_private_is_private(running: EmbeddedServer) -> None:
+    directory = running.log_path.parent
+    for name in ("data", "socket"):
+        assert (directory / name).stat().st_mode & 0o777 == 0o700
+    for name in ("log", "users.lock", "start.lock", "server.lock"):
+        assert (directory / name).stat().st_mode & 0o777 == 0o600
 
 
-def test_no_value_of_a_row_reaches_the_log(directory: Path) -> None:
-    with acquire(directory, durable=False) as server:
-        with pytest.raises(psycopg.errors.UniqueViolation):
-            _execute(server.dsn, "INSERT INTO kept VALUES ('hush'), ('hush')")
-        log = server.log_path.read_text()
+def test_no_value_of_a_row_reaches_the_log(running: EmbeddedServer) -> None:
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        _execute(running.dsn, "INSERT INTO kept VALUES ('hush'), ('hush')")
+    log = running.log_path.read_text()
     assert "unique constraint" in log
     assert "hush" not in log
 
@@ -297,14 +308,13 @@ def test_coming_and_going_at_the_same_time_never_meets_a_server_that_ends(direct
     assert running_dsn(directory) is None
 
 
-def test_joining_costs_next_to_nothing(directory: Path) -> None:
+def test_joining_costs_next_to_nothing(running: EmbeddedServer) -> None:
     def join_seconds() -> float:
         start = time.perf_counter()
-        with acquire(directory):
+        with acquire(running.log_path.parent):
             return time.perf_counter() - start
 
-    with acquire(directory, durable=False):
-        assert min(join_seconds() for _ in range(10)) < 0.015
+    assert min(join_seconds() for _ in range(10)) < 0.015
 
 
 def test_asking_for_a_running_one_starts_and_creates_nothing(tmp_path: Path) -> None:
@@ -433,8 +443,8 @@ def test_a_server_that_hangs_is_an_error_and_not_a_hang(directory: Path) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["with space", "Übertragungen 録画", 'it\'s, "quoted" \\ $HOME; `x`', "deep/" * 60 + "end"],
-    ids=["space", "unicode", "quotes", "long"],
+    ['it\'s, "quoted" \\ $HOME; `Übertragungen 録画`', "deep/" * 60 + "end"],
+    ids=["odd", "long"],
 )
 def test_any_path_will_do(
     tmp_path: Path, make_directory: Callable[[Path], Path], name: str
