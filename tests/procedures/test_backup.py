@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -149,6 +150,17 @@ def test_when_the_copy_fails_nothing_is_removed_and_the_dump_stays(
     assert verify(both, good).place == "local"
     assert (standing(database).local_name, standing(database).s3_name) == (good, None)
     assert standing(database).last_problem == caught.value.message
+
+
+def test_what_a_failed_copy_has_kept_goes_after_the_next_good_one(
+    database: Database, both: Settings, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = both.backup_directory
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    old = [shelve(folder, days * DAY).name for days in (100, 99, 98, 97, 96, 95)]
+    s3.faults(Fault(operation="Complete", loses=True))
+    with pytest.raises(Transient):
+        made(database, both)
     s3.faults()
     made(database, both)
     assert standing(database).last_problem is None
@@ -290,12 +302,14 @@ def spoil_foreign(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [spoil_truncate, spoil_flip, spoil_empty, spoil_foreign])
 def test_a_spoilt_backup_is_found_out(
-    database: Database, here: Settings, spoil: Callable[[Path], None]
+    good_backups: Path, here: Settings, folder: Path, spoil: Callable[[Path], None]
 ) -> None:
-    found = made(database, here)
-    spoil(found.path)
+    shutil.copytree(good_backups / "backups", folder)
+    (name,) = names(folder)
+    assert verify(here, name).place == "local"
+    spoil(folder / name)
     with pytest.raises(DamagedBackupError):
-        verify(here, found.manifest.name)
+        verify(here, name)
 
 
 def test_a_backup_without_a_manifest_is_none(
