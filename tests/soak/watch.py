@@ -45,7 +45,8 @@ class Watch:
     def killed(self, pid: int) -> None:
         """A daemon has just been killed."""
         try:
-            rows = self._rows()
+            with self._connect() as connection:
+                rows = _rows(connection)
         except psycopg.Error:
             return  # the database was killed as well
         now = time.monotonic()
@@ -61,12 +62,13 @@ class Watch:
             return sorted(self._dropped)
 
     def _run(self) -> None:
-        while not self._ended.wait(_LOOK_SECONDS):
+        while not self._ended.is_set():
             try:
-                rows = self._rows()
+                with self._connect() as connection:
+                    while not self._ended.wait(_LOOK_SECONDS):
+                        self._note({row["twitch_vod_id"]: row for row in _rows(connection)})
             except psycopg.Error:
-                continue
-            self._note({row["twitch_vod_id"]: row for row in rows})
+                self._ended.wait(_LOOK_SECONDS)  # until it is started again
 
     def _note(self, rows: dict[str, dict[str, Any]]) -> None:
         self.unfinished = sum(row["stage"] not in _ENDED for row in rows.values())
@@ -80,11 +82,14 @@ class Watch:
                 waited = now - dropped.at
                 self.longest_recovery_seconds = max(self.longest_recovery_seconds, waited)
 
-    def _rows(self) -> list[dict[str, Any]]:
-        with psycopg.connect(self.dsn, row_factory=dict_row, connect_timeout=2) as connection:
-            return connection.execute(
-                "SELECT twitch_vod_id, worker_id, claim, stage, next_try_at FROM vods"
-            ).fetchall()
+    def _connect(self) -> psycopg.Connection[dict[str, Any]]:
+        return psycopg.connect(self.dsn, row_factory=dict_row, autocommit=True, connect_timeout=2)
+
+
+def _rows(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
+    return connection.execute(
+        "SELECT twitch_vod_id, worker_id, claim, stage, next_try_at FROM vods"
+    ).fetchall()
 
 
 def _taken_up(row: dict[str, Any], claim: int) -> bool:
