@@ -49,8 +49,16 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """Three parts, the last of them short."""
+    """A file that takes two parts."""
     path = tmp_path / "large"
+    path.write_bytes(Random(1).randbytes(9 * MIB + 5))
+    return path
+
+
+@pytest.fixture
+def larger(tmp_path: Path) -> Path:
+    """A file that takes three parts."""
+    path = tmp_path / "larger"
     path.write_bytes(Random(1).randbytes(17 * MIB + 5))
     return path
 
@@ -131,20 +139,20 @@ def test_a_store_that_is_busy_is_asked_again(s3: S3, large: Path) -> None:
 
 
 def test_a_store_that_stays_busy_is_transient_and_the_next_try_goes_on(
-    s3: S3, large: Path, monkeypatch: pytest.MonkeyPatch
+    s3: S3, larger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     store = open_store(s3.settings())
     monkeypatch.setattr(s3_upload, "_SIDE_BY_SIDE", 1)
     s3.faults(Fault(operation="UploadPart", code="SlowDown", status=503, skip=1))
     with pytest.raises(Transient) as caught:
-        upload(store, large, s3.at("k"))
+        upload(store, larger, s3.at("k"))
     assert caught.value.code == "s3_busy"
     assert s3.keys() == []
     s3.faults()
-    upload(store, large, s3.at("k"))
+    upload(store, larger, s3.at("k"))
     assert s3.seen().count("UploadPart") == 2
-    assert b"".join(s3.store.stream(s3.at("k"))) == large.read_bytes()
+    assert b"".join(s3.store.stream(s3.at("k"))) == larger.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -246,7 +254,7 @@ def test_an_answer_that_is_lost_after_the_object_is_there_is_a_success(
     assert upload(store, small, s3.at("k")).proof == "crc32"
 
 
-def test_a_connection_that_is_cut_in_the_middle_of_parts(s3: S3, large: Path) -> None:
+def test_a_connection_that_is_cut_in_the_middle_of_parts(s3: S3, larger: Path) -> None:
     where = urlsplit(s3.endpoint)
     relay = Relay(
         lambda: socket.create_connection((where.hostname or "", where.port or 0)),
@@ -257,7 +265,7 @@ def test_a_connection_that_is_cut_in_the_middle_of_parts(s3: S3, large: Path) ->
     try:
         for _ in range(20):
             try:
-                sent = upload(store, large, s3.at("k"))
+                sent = upload(store, larger, s3.at("k"))
                 break
             except Transient:
                 continue
@@ -265,7 +273,7 @@ def test_a_connection_that_is_cut_in_the_middle_of_parts(s3: S3, large: Path) ->
             pytest.fail("it never arrived")
         assert relay.cuts
         assert sent.proof == "crc32"
-        received = store.download(s3.at("k"), large.with_name("back"))
+        received = store.download(s3.at("k"), larger.with_name("back"))
         assert received.crc32 == sent.crc32
     finally:
         relay.close()

@@ -335,24 +335,24 @@ def test_a_key_that_was_changed_is_used_the_next_time(
     ],
 )
 def test_whatever_s3_answers_a_restore_changes_nothing(
-    place: Place,
+    untouched: Place,
     s3: S3,
     monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
     kind: type[VodtenderError],
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    shelve_in(s3, place.backups)
-    settings = place.settings(
+    shelve_in(s3, untouched.backups)
+    settings = untouched.settings(
         backup_s3_url=s3.at("db/"),
-        backup_dir=place.directory / "none",
+        backup_dir=untouched.directory / "none",
         **{name: getattr(s3.settings(), name) for name in AWS},
     )
     s3.faults(fault)
     with pytest.raises(kind):
-        place.restore(replace=True, settings=settings)
-    assert place.vods() == [1, 2, 3]
-    assert place.databases() == [place.name]
+        untouched.restore(replace=True, settings=settings)
+    assert untouched.vods() == [1, 2, 3]
+    assert untouched.databases() == [untouched.name]
 
 
 def shelve_in(s3: S3, folder: Path) -> None:
@@ -375,18 +375,18 @@ def shelve_in(s3: S3, folder: Path) -> None:
 
 @pytest.mark.parametrize("old_script", [False, True])
 def test_a_server_that_ends_meanwhile_is_not_held_against_the_backup(
-    place: Place, old_script: bool
+    untouched: Place, old_script: bool
 ) -> None:
-    wanted = str(place.plain_dump()) if old_script else place.back_up().name
+    wanted = str(untouched.good_plain_dump()) if old_script else untouched.good_backup().name
 
     def ends(phase: str, done: int, _total: int) -> None:
         if phase == "restoring" and done:
-            wait_until(lambda: ended(place) > 0, 10)
+            wait_until(lambda: ended(untouched) > 0, 10)
 
     with pytest.raises(DatabaseUnavailable, match="connection"):
-        place.restore(wanted, replace=True, tell=ends)
-    assert place.vods() == [1, 2, 3]
-    assert place.databases() == [place.name]
+        untouched.restore(wanted, replace=True, tell=ends)
+    assert untouched.vods() == [1, 2, 3]
+    assert untouched.databases() == [untouched.name]
 
 
 def ended(place: Place) -> int:
