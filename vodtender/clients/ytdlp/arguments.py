@@ -82,6 +82,9 @@ def options(extra_args: Sequence[str]) -> dict[str, Any]:
     break vodtender.
     """
     parsed = _parsed(extra_args)
+    found: dict[str, Any] = parsed.ydl_opts
+    if not extra_args:
+        return found
     if parsed.urls:
         raise _refused(f"{parsed.urls[0][:80]!r} is not an option: {_ONE_VOD}")
     usual = vars(_parsed(()).options)
@@ -89,7 +92,6 @@ def options(extra_args: Sequence[str]) -> dict[str, Any]:
         if name in _REFUSED and value != usual.get(name):
             option, reason = _REFUSED[name]
             raise _refused(f"{option} is refused: {reason}")
-    found: dict[str, Any] = parsed.ydl_opts
     chosen = found.get("format") or "best"
     try:
         yt_dlp.YoutubeDL({"quiet": True}, auto_init=False).build_format_selector(chosen)
