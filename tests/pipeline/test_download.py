@@ -196,7 +196,7 @@ def test_what_helix_still_lists_is_tried_again(fetcher: Fetcher) -> None:
 
 def test_a_vod_past_its_time_is_tried_a_few_times_before_it_is_given_up(fetcher: Fetcher) -> None:
     """Some accounts keep theirs for longer; a VOD is not lost for one cut connection."""
-    fetcher.restart(DOWNLOAD_MAX_ATTEMPTS="2")
+    fetcher.restart(DOWNLOAD_MAX_ATTEMPTS="2", DOWNLOAD_BACKOFF_BASE="1h")
     fine, lost = fetcher.new(), fetcher.new("short")
     fetcher.sql("UPDATE vods SET vanishes_at = now() - interval '3 days'")
     assert set(worked_on(fetcher, FAILING)) == {fine.id, lost.id}
@@ -297,6 +297,7 @@ def test_a_mistake_in_the_work_itself_is_contained(
     fetcher: Fetcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     vod = fetcher.new()
+    fetcher.restart(DOWNLOAD_BACKOFF_BASE="1h")
 
     def mistaken(_place: Any, _hold: Hold) -> Result:
         raise ZeroDivisionError
@@ -305,7 +306,7 @@ def test_a_mistake_in_the_work_itself_is_contained(
         assert work_on_next(fetcher.place, replace(download.LANE, work=mistaken))
     assert problem(fetcher, vod) == ("queued", "internal", "backoff")
     assert "internal error" in caplog.messages
-    fetcher.let_pass("1 minute")
+    fetcher.let_pass("1 hour")
     assert worked_on(fetcher, replace(download.LANE, work=mistaken)) == [vod.id], "tried again"
 
 
