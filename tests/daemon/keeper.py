@@ -29,7 +29,7 @@ _SETTINGS = {
     "DOWNLOAD_BACKOFF_BASE": "100ms",
 }
 _PATIENCE_SECONDS = 60.0
-DRAIN = RunMode(drain=True)
+UNTIL_DONE = RunMode(until_done=True)
 
 
 class Keeper:
@@ -54,14 +54,14 @@ class Keeper:
     def settings(self, **more: str) -> Settings:
         return load(self.environ(**more))
 
-    def drain(self, **settings: str) -> None:
+    def run_until_done(self, **settings: str) -> None:
         """`vodtender run --drain`, to its end."""
-        with self.draining(**settings):
+        with self.running_until_done(**settings):
             pass
 
     @contextmanager
-    def draining(self, mode: RunMode = DRAIN, /, **settings: str) -> Iterator[None]:
-        """The same, while the block does something; at its end the drain is waited for."""
+    def running_until_done(self, mode: RunMode = UNTIL_DONE, /, **settings: str) -> Iterator[None]:
+        """The same, while the block does something; at its end the run is waited for."""
         done = begun(self.environ(**settings), mode)
         yield
         outcome = done.ended()
@@ -121,7 +121,7 @@ class Keeper:
         return list(dict.fromkeys(Path(one.path).stem for one in asked))
 
 
-def begun(environ: Mapping[str, str], mode: RunMode = DRAIN) -> Run:
+def begun(environ: Mapping[str, str], mode: RunMode = UNTIL_DONE) -> Run:
     """`vodtender run` in this very process, which is much cheaper than one of its own."""
     settings = load(environ)
     run = Run(lambda: service.run(settings, mode))

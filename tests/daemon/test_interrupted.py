@@ -70,7 +70,7 @@ class Machine:
     def assert_goes_on(self, vod: Vod) -> None:
         """A new daemon brings the rest, and nothing twice but what was on its way."""
         self.keeper.world.faults.clear()
-        self.keeper.drain()
+        self.keeper.run_until_done()
         assert self.keeper.stages() == {vod.id: "downloaded"}
         asked = Counter(segment_requests(self.keeper.world, vod))
         assert set(asked) == {f"{n}.ts" for n in range(SEGMENTS)}

@@ -55,7 +55,7 @@ def test_a_vod_that_is_new_is_found_at_the_next_look(fetcher: Fetcher) -> None:
         wait_until(lambda: vod.id in fetcher.stages())
 
 
-def test_a_look_that_a_dead_worker_left_unfinished_is_made_up_for_before_a_drain_may_end(
+def test_a_look_that_a_dead_worker_left_unfinished_is_made_up_for_before_a_run_may_end(
     fetcher: Fetcher,
 ) -> None:
     vod = fetcher.world.add_vod("alice")

@@ -64,7 +64,7 @@ class Site:
         )
         assert done.returncode == 0, done.stderr
 
-    def drain(self, **settings: str) -> None:
+    def run_until_done(self, **settings: str) -> None:
         assert begun({**self.environ, **settings}).ended(120) == Exit.DONE
 
     def psql(self, statement: str) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ def test_the_next_comes_down_while_the_last_goes_up_and_a_kill_changes_nothing(s
     site.wait_for(uploading=1, downloaded=2)
     site.daemon.kill()
     gate.release()
-    site.drain()
+    site.run_until_done()
     assert set(site.stages().values()) == {"published"}
     site.assert_each_once()
     assert world.record.count(**POST) == 3
@@ -168,13 +168,13 @@ def test_switched_off_then_out_of_quota_then_released(site: Site) -> None:
     world = site.world
     site.log_in()
     world.add_vod("alice")
-    site.drain(YT_ENABLED="0")
+    site.run_until_done(YT_ENABLED="0")
     assert list(site.stages().values()) == ["downloaded"]
     assert world.record.count(host="*youtube*") == 0
 
     world.add_vod("alice")
     world.faults.google("quotaExceeded", **POST)
-    site.drain()
+    site.run_until_done()
     rows = site.psql(
         "SELECT twitch_vod_id, youtube_url, processing_error FROM vods"
         " WHERE processed=true AND youtube_url IS NULL ORDER BY updated_at DESC LIMIT 10"
@@ -184,5 +184,5 @@ def test_switched_off_then_out_of_quota_then_released(site: Site) -> None:
     assert world.record.count(**POST) == 1
 
     site.psql("UPDATE vods SET processing_error=NULL WHERE processing_error LIKE '%quota%'")
-    site.drain()
+    site.run_until_done()
     site.assert_each_once()

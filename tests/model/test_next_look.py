@@ -1,4 +1,4 @@
-"""When a channel is looked at next, and what a drain waits for."""
+"""When a channel is looked at next, and what `run --drain` waits for."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_absence_means_something_only_after_the_wait() -> None:
     assert over.standing.uncertain_since is None
 
 
-def test_drain_waits_for_the_first_looks_only() -> None:
+def test_run_drain_waits_for_the_first_looks_only() -> None:
     waiting = vod(Stage.FINALIZING, uncertain_since=NOW)
     soon = decided(waiting, Absent(), NOW + timedelta(seconds=30)).standing.waiting_for
     late = decided(waiting, Absent(), NOW + timedelta(minutes=2)).standing.waiting_for

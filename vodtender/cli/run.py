@@ -45,7 +45,7 @@ def run(
 
     context: Context = ctx.obj
     settings = context.settings()
-    mode = RunMode(drain=drain, once=once)
+    mode = RunMode(until_done=drain, once=once)
     level = "debug" if context.debug else settings.log_level
     if _somebody_watches():
         return _run_watched(settings, mode, level)

@@ -23,7 +23,7 @@ from vodtender.daemon.chores import Chores
 from vodtender.daemon.lanes import Bell, Gate, LaneThread
 from vodtender.daemon.listener import Listener
 from vodtender.daemon.lookout import Lookout, LookoutThread
-from vodtender.daemon.outlook import Verdict, nothing_left
+from vodtender.daemon.nothing_left import Verdict, nothing_left
 from vodtender.daemon.registration import registered
 from vodtender.daemon.timetable import scheduled
 from vodtender.daemon.web import WebServer
@@ -52,15 +52,15 @@ _log = log.get("daemon")
 
 @dataclass(frozen=True, slots=True)
 class RunMode:
-    """`drain`: until nothing more can be done; `once`: without waiting for anything."""
+    """`until_done`: until nothing more can be done; `once`: without waiting for anything."""
 
-    drain: bool = False
+    until_done: bool = False
     once: bool = False
 
     @property
     def ends(self) -> bool:
         """Whether it ends without being told to."""
-        return self.drain or self.once
+        return self.until_done or self.once
 
 
 class ServiceDiedError(VodtenderError):
@@ -216,7 +216,7 @@ class _Service:
             self._next_ring = time.monotonic() + _RING_SECONDS
             self._bell.ring()  # what was waiting may be due
         try:
-            verdict = nothing_left(self._place, self._gate, patient=self._mode.drain)
+            verdict = nothing_left(self._place, self._gate, patient=self._mode.until_done)
         except DatabaseUnavailable as error:
             self._gate.database_failed(error)
             return False

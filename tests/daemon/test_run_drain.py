@@ -85,7 +85,7 @@ def test_every_kind_of_vod_ends_as_it_should(either_keeper: Keeper) -> None:
     keeper.sql("INSERT INTO vods (twitch_vod_id, channel) VALUES (%s, 'alice')", deleted)
     before = time.time()
     with impatient(keeper):
-        keeper.drain(MAX_CONCURRENT_DOWNLOADS="4", DOWNLOAD_MAX_ATTEMPTS="2")
+        keeper.run_until_done(MAX_CONCURRENT_DOWNLOADS="4", DOWNLOAD_MAX_ATTEMPTS="2")
     for kind, vod in vods.items():
         row = keeper.row(vod)
         stage, code, said = NOT_ON_DISK.get(kind, ("downloaded", None, ""))
@@ -116,14 +116,14 @@ def test_every_kind_of_vod_ends_as_it_should(either_keeper: Keeper) -> None:
 def test_a_live_vod_is_fetched_whole_once_it_has_ended_and_settled(either_keeper: Keeper) -> None:
     keeper = either_keeper
     vod = keeper.world.add_vod("alice", "live", segment_count=3)
-    keeper.drain()
+    keeper.run_until_done()
     vod.grow(3)
     vod.end()
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.stages() == {vod.id: "live"}, "its length has grown since the last look"
     assert not segment_requests(keeper.world, vod)
     keeper.let_pass("1 hour")
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.stages() == {vod.id: "downloaded"}
     assert frames(keeper.file_of(vod)) == 6 * FRAMES_IN_SEGMENT
 
@@ -132,24 +132,24 @@ def test_a_vod_that_only_its_playlist_shows_to_be_live_is_looked_at_again(keeper
     """As one that was added by its number: nobody lists its channel."""
     vod = keeper.world.add_vod("alice", "live", segment_count=3)
     keeper.sql("INSERT INTO vods (twitch_vod_id) VALUES (%s)", vod.id)
-    keeper.drain(TWITCH_CHANNELS="")
+    keeper.run_until_done(TWITCH_CHANNELS="")
     row = keeper.row(vod)
     assert (row["stage"], row["processing_error"]) == ("live", None)
     vod.end()
     keeper.let_pass("1 hour")
-    keeper.drain(TWITCH_CHANNELS="")
+    keeper.run_until_done(TWITCH_CHANNELS="")
     row = keeper.row(vod)
     assert (row["stage"], row["channel"], row["title"]) == ("downloaded", "alice", vod.title)
 
 
 def test_a_gap_can_be_accepted_and_then_the_vod_comes(keeper: Keeper) -> None:
     vod = keeper.world.add_vod("alice", "segment-404", segment_count=4)
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.row(vod)["problem_code"] == "segments_gone"
     database = Database(lambda: keeper.dsn)
     retry.retry(database, [vod.id], allow_gaps=True, **WHO)
     database.close()
-    keeper.drain()
+    keeper.run_until_done()
     row = keeper.row(vod)
     assert (row["stage"], row["processing_error"]) == ("downloaded", None)
     assert len(row["gaps"]) == 1
@@ -163,12 +163,12 @@ def test_it_ends_without_a_network(either_keeper: Keeper) -> None:
     keeper = either_keeper
     vod = keeper.world.add_vod("alice")
     keeper.world.disconnect()
-    keeper.drain(DOWNLOAD_MAX_ATTEMPTS="2")
+    keeper.run_until_done(DOWNLOAD_MAX_ATTEMPTS="2")
     (channel,) = keeper.sql("SELECT * FROM channels")
     assert channel["problem"]
     assert channel["listed_at"] is None
     keeper.world.reconnect()
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.stages() == {vod.id: "downloaded"}
     assert keeper.sql("SELECT problem FROM channels") == [{"problem": None}]
 
@@ -178,7 +178,7 @@ def test_one_channel_that_is_not_there_does_not_keep_the_others_from_theirs(
 ) -> None:
     keeper = either_keeper
     first, last = keeper.world.add_vod("alice"), keeper.world.add_vod("carol")
-    keeper.drain(TWITCH_CHANNELS="alice,nobody,carol")
+    keeper.run_until_done(TWITCH_CHANNELS="alice,nobody,carol")
     assert set(keeper.stages().items()) == {(first.id, "downloaded"), (last.id, "downloaded")}
     problems = keeper.sql("SELECT channel, problem FROM channels WHERE problem IS NOT NULL")
     assert [row["channel"] for row in problems] == ["nobody"]
@@ -199,7 +199,7 @@ def test_a_channel_that_cannot_be_looked_at_for_a_moment_is_looked_at_again(
         faults.lose_answer(host="*.twitch.tv", skip=4),
         faults.rate_limited(host="*.twitch.tv", skip=5),
     ]
-    keeper.drain(DOWNLOAD_MAX_ATTEMPTS="7", DOWNLOAD_BACKOFF_BASE="20ms")
+    keeper.run_until_done(DOWNLOAD_MAX_ATTEMPTS="7", DOWNLOAD_BACKOFF_BASE="20ms")
     assert keeper.stages() == {vod.id: "downloaded"}
     assert [fault.struck for fault in strikes] == [1] * 6
 
@@ -208,13 +208,13 @@ def test_it_waits_for_short_pauses_but_not_for_cooldowns(keeper: Keeper) -> None
     world = keeper.world
     patient = world.add_vod("alice", "garbage-error")
     cooling = world.add_vod("alice", "short")
-    keeper.drain(DOWNLOAD_MAX_ATTEMPTS="2")
+    keeper.run_until_done(DOWNLOAD_MAX_ATTEMPTS="2")
     assert keeper.stages() == {patient.id: "downloaded", cooling.id: "queued"}
     row = keeper.row(cooling)
     assert (row["waiting_for"], row["download_attempts"]) == ("cooldown", 2)
     assert row["next_try_at"] > datetime.now(UTC) + timedelta(minutes=4)
     began = len(world.record.requests)
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.row(cooling)["download_attempts"] == 2
     assert not [one for one in world.record.requests[began:] if one.host == "gql.twitch.tv"]
 
@@ -222,7 +222,7 @@ def test_it_waits_for_short_pauses_but_not_for_cooldowns(keeper: Keeper) -> None
 def test_once_waits_for_nothing(keeper: Keeper) -> None:
     fine = keeper.world.add_vod("alice")
     patient = keeper.world.add_vod("alice", "garbage-error")
-    with keeper.draining(RunMode(once=True), DOWNLOAD_BACKOFF_BASE="1h"):
+    with keeper.running_until_done(RunMode(once=True), DOWNLOAD_BACKOFF_BASE="1h"):
         pass
     assert keeper.stages() == {fine.id: "downloaded", patient.id: "queued"}
 
@@ -234,12 +234,12 @@ def test_it_ends_while_the_breaker_rests_and_says_so(
     database = Database(lambda: keeper.dsn)
     breaker.trip(database, ["alice"], rest=None, cooldown=timedelta(minutes=5), **WHO)
     with caplog.at_level("INFO", "vodtender"):
-        keeper.drain()
+        keeper.run_until_done()
     assert "circuit breaker open, skipping processing" in caplog.messages
     assert keeper.stages() == {vod.id: "queued"}
     breaker.reset(database, ["alice"], **WHO)
     database.close()
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.stages() == {vod.id: "downloaded"}
 
 
@@ -248,10 +248,10 @@ def test_it_ends_where_there_is_no_room_and_says_so(
 ) -> None:
     vod = keeper.world.add_vod("alice")
     with caplog.at_level("INFO", "vodtender"):
-        keeper.drain(DISK_RESERVE="1000TiB")
+        keeper.run_until_done(DISK_RESERVE="1000TiB")
     assert "downloads are left" in caplog.messages
     assert keeper.stages() == {vod.id: "queued"}
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.stages() == {vod.id: "downloaded"}
 
 
@@ -259,11 +259,11 @@ def test_it_ends_while_processing_is_paused(keeper: Keeper) -> None:
     vod = keeper.world.add_vod("alice")
     database = Database(lambda: keeper.dsn)
     pause.begin(database, **WHO)
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.stages() == {vod.id: "queued"}
     pause.end(database, **WHO)
     database.close()
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.stages() == {vod.id: "downloaded"}
 
 
@@ -274,7 +274,7 @@ def test_it_ends_though_a_vod_goes_to_and_fro(keeper: Keeper) -> None:
     keeper.world.faults.change_json(
         _with_a_picture, host="api.twitch.tv", path="/helix/videos", times=None
     )
-    keeper.drain(VOD_PROCESS_INTERVAL="100ms")
+    keeper.run_until_done(VOD_PROCESS_INTERVAL="100ms")
     assert keeper.stages() == {vod.id: "live"}
 
 
@@ -289,7 +289,7 @@ def test_without_uploads_vods_wait_complete_and_those_to_be_kept_are_kept(keeper
     keeper.sql(
         "INSERT INTO vods (twitch_vod_id, channel, skip_upload) VALUES (%s, 'alice', true)", kept.id
     )
-    keeper.drain()
+    keeper.run_until_done()
     for vod, state in ((waiting, "downloaded"), (kept, "kept")):
         row = keeper.row(vod)
         assert (row["processed"], row["download_state"], row["state"]) == (True, "complete", state)
@@ -300,7 +300,7 @@ def test_arguments_that_ytdlp_does_not_take_are_refused_before_anything_starts(
     keeper: Keeper,
 ) -> None:
     with pytest.raises(SettingsError, match="YTDLP_ARGS"):
-        keeper.drain(YTDLP_ARGS="--exec rm")
+        keeper.run_until_done(YTDLP_ARGS="--exec rm")
     assert not keeper.sql("SELECT FROM workers")
 
 
@@ -309,7 +309,7 @@ def test_a_certificate_file_that_is_none_is_refused_before_anything_starts(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(keeper.data / "none.pem"))
     with pytest.raises(SettingsError, match="SSL_CERT_FILE"):
-        keeper.drain()
+        keeper.run_until_done()
     assert not keeper.sql("SELECT FROM workers")
 
 
@@ -324,14 +324,14 @@ def test_what_vanishes_soonest_comes_first_unless_somebody_has_decided_otherwise
     keeper.sql(
         "INSERT INTO vods (twitch_vod_id, channel, priority) VALUES (%s, 'carol', 5)", urgent.id
     )
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.begun() == [urgent.id, ages[9].id, ages[1].id]
 
 
 def test_no_search_for_files_meets_half_a_one(keeper: Keeper) -> None:
     vod = keeper.world.add_vod("alice", segment_count=6)
     gate = keeper.world.faults.hold(path="*/5.ts")
-    with keeper.draining():
+    with keeper.running_until_done():
         gate.wait_reached()
         assert (keeper.data / "in-progress" / vod.id).is_dir()
         assert not list(keeper.data.rglob("*.mp4"))
@@ -344,12 +344,12 @@ def test_a_vod_that_is_fetched_again_under_another_title_leaves_no_second_file(
     keeper: Keeper,
 ) -> None:
     vod = keeper.world.add_vod("alice", title="Before")
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.files() == [f"before_{vod.id}.mp4"]
     vod.title = "After"
-    keeper.drain(VOD_PROCESS_INTERVAL="1s")
+    keeper.run_until_done(VOD_PROCESS_INTERVAL="1s")
     keeper.file_of(vod).write_bytes(b"harmed")
     keeper.sql("UPDATE vods SET processed = false WHERE twitch_vod_id = %s", vod.id)
-    keeper.drain()
+    keeper.run_until_done()
     assert keeper.files() == [f"after_{vod.id}.mp4"]
     assert frames(keeper.file_of(vod)) == 4 * FRAMES_IN_SEGMENT

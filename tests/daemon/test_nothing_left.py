@@ -15,7 +15,7 @@ import pytest
 from tests.archive import Archive
 from vodtender.config.settings import Settings
 from vodtender.daemon.lanes import Gate
-from vodtender.daemon.outlook import Verdict, nothing_left
+from vodtender.daemon.nothing_left import Verdict, nothing_left
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.room import DownloadRoom
