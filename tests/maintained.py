@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from vodtender.clients.postgres_server import EmbeddedServer
+from vodtender.clients.postgres.server import EmbeddedServer
 from vodtender.config.load import load
 from vodtender.procedures.direct import Direct, open_direct
 

@@ -20,7 +20,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from vodtender.clients.postgres_server import EmbeddedServer, acquire
+from vodtender.clients.postgres.server import EmbeddedServer, acquire
 from vodtender.store.database import Database
 
 _TEMPLATE = "migrated"

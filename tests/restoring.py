@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.cli.commands import Ran
 from tests.postgres import NewDatabase
 from vodtender.clients import pg_tools
-from vodtender.clients.postgres_server import EmbeddedServer
+from vodtender.clients.postgres.server import EmbeddedServer
 from vodtender.config.settings import Settings
 from vodtender.model.backup import Manifest
 from vodtender.procedures.backup import back_up

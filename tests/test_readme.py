@@ -14,7 +14,7 @@ import pytest
 
 from scripts.outside import ROOT
 from vodtender.cli.main import COMMANDS, command
-from vodtender.clients.postgres_server import acquire
+from vodtender.clients.postgres.server import acquire
 from vodtender.config.settings import DECLARED
 from vodtender.errors import Exit
 

@@ -26,7 +26,7 @@ import psycopg
 from scripts.benchmarks.daemon import VODTENDER, megabytes
 from scripts.benchmarks.figures import Effort, Figure, Peak, alternating, ratio, told
 from scripts.outside import ROOT
-from vodtender.clients.postgres_server import acquire
+from vodtender.clients.postgres.server import acquire
 from vodtender.pipeline.directory import DataDirectory, open_directory
 from vodtender.store.migrate import migrate
 

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from scripts.benchmarks.figures import Effort, Figure, alternating, ratio, told
 from scripts.outside import ROOT
-from vodtender.clients.postgres_server import EmbeddedServer, acquire
+from vodtender.clients.postgres.server import EmbeddedServer, acquire
 from vodtender.store.migrate import migrate
 
 _BACKUP_LIMIT = 0.5

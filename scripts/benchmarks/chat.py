@@ -21,7 +21,7 @@ import psutil
 
 from scripts.benchmarks.figures import Effort, Figure, Peak, alternating
 from tests.sandbox.irc_lines import flood_template
-from vodtender.clients.postgres_server import acquire
+from vodtender.clients.postgres.server import acquire
 from vodtender.pipeline.chat_flush import Pace, store_piece
 from vodtender.pipeline.chat_journal import Journal
 from vodtender.pipeline.chat_pieces import Piece, batches_of

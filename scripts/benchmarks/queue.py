@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from scripts.benchmarks.figures import Effort, Figure, alternating, ratio, told
-from vodtender.clients.postgres_server import EmbeddedServer, acquire
+from vodtender.clients.postgres.server import EmbeddedServer, acquire
 from vodtender.config.settings import Settings
 from vodtender.model.vod import Stage
 from vodtender.procedures import status

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from scripts.benchmarks.figures import Effort, Figure, alternating, ratio, told
-from vodtender.clients.postgres_server import acquire
+from vodtender.clients.postgres.server import acquire
 from vodtender.store.migrate import migrate
 
 _VODTENDER = str(Path(sys.executable).with_name("vodtender"))

@@ -24,7 +24,7 @@ from tests.terminal import Terminal
 from vodtender.cli.main import run
 from vodtender.clients.postgres import processes
 from vodtender.clients.postgres.place import Place
-from vodtender.clients.postgres_server import acquire, running_dsn
+from vodtender.clients.postgres.server import acquire, running_dsn
 from vodtender.store import audit
 from vodtender.store.database import connect
 
@@ -438,7 +438,7 @@ def test_an_embedded_server_that_hangs_is_restarted(
 ) -> None:
     monkeypatch.setattr("vodtender.clients.postgres.lifecycle._STOP_SECONDS", 0.3)
     monkeypatch.setattr("vodtender.clients.postgres.lifecycle._BREAK_OFF_SECONDS", 0.3)
-    monkeypatch.setattr("vodtender.clients.postgres_server._PROBE_SECONDS", 0.3)
+    monkeypatch.setattr("vodtender.clients.postgres.server._PROBE_SECONDS", 0.3)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.delenv("DB_DSN", raising=False)
     with acquire(tmp_path / "postgres", durable=False) as server:

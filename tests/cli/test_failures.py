@@ -28,7 +28,7 @@ from tests.cli.commands import Type, in_a_shell
 from tests.clients.ytdlp.fetches import wait_until
 from tests.rows import add_worker
 from vodtender.cli.main import COMMANDS, command
-from vodtender.clients.postgres_server import EmbeddedServer
+from vodtender.clients.postgres.server import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct-horse-battery"

@@ -16,7 +16,7 @@ import pytest
 from tests.backups import shelve, standing
 from tests.restoring import Place
 from tests.s3 import S3
-from vodtender.clients.postgres_server import acquire
+from vodtender.clients.postgres.server import acquire
 from vodtender.errors import DatabaseUnavailable, VodtenderError
 from vodtender.pipeline.backup_shelf import LocalShelf
 from vodtender.store.database import Database

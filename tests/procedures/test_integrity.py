@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 from tests.maintained import Maintained
-from vodtender.clients.postgres_server import EmbeddedServer
+from vodtender.clients.postgres.server import EmbeddedServer
 from vodtender.procedures.integrity import Result, check
 from vodtender.store.integrity import Defect
 

@@ -21,8 +21,8 @@ import pytest
 from tests.clients.ytdlp.fetches import wait_until
 from tests.rows import add_worker
 from vodtender.cli.main import run
-from vodtender.clients.postgres_server import acquire
-from vodtender.clients.recovery import RecoveryFailedError
+from vodtender.clients.postgres.recovery import RecoveryFailedError
+from vodtender.clients.postgres.server import acquire
 from vodtender.config.settings import Settings
 from vodtender.daemon.backup_chore import BackupChore
 from vodtender.errors import Locked, Refused, VodtenderError

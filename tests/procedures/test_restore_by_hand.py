@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from scripts.outside import ROOT
 from tests.backups import over_tcp
-from vodtender.clients.postgres_server import EmbeddedServer, acquire
+from vodtender.clients.postgres.server import EmbeddedServer, acquire
 from vodtender.config.settings import Settings
 from vodtender.procedures.backup import back_up
 from vodtender.procedures.restore import Asked, restore

@@ -15,7 +15,7 @@ from random import Random
 
 from tests.cold import Cold, cold
 from tests.s3 import S3, SECRET
-from vodtender.clients.postgres_server import acquire
+from vodtender.clients.postgres.server import acquire
 from vodtender.clients.s3 import open_store
 from vodtender.config.settings import Settings
 from vodtender.errors import VodtenderError

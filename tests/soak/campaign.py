@@ -22,7 +22,7 @@ from tests.soak.relay import Badness, Relay
 from tests.soak.verdict import Verdict, judge
 from tests.soak.watch import Watch
 from vodtender.clients.postgres.place import DATABASE, PORT, ROLE
-from vodtender.clients.postgres_server import EmbeddedServer, acquire
+from vodtender.clients.postgres.server import EmbeddedServer, acquire
 from vodtender.errors import Exit
 
 CHANNEL = "soak"

@@ -21,7 +21,7 @@ from tests.sandbox.certificates import Certificates
 from tests.sandbox.irc import Chat
 from tests.sandbox.irc_lines import message_id
 from tests.sandbox.vods import Catalog
-from vodtender.clients.postgres_server import EmbeddedServer, acquire
+from vodtender.clients.postgres.server import EmbeddedServer, acquire
 from vodtender.errors import DatabaseUnavailable
 from vodtender.store import chat_recordings
 from vodtender.store.chat_recordings import Recording

@@ -26,7 +26,7 @@ import psycopg
 from tests.backups import shelve
 from tests.s3 import KEY_ID, SECRET, settings_for
 from tests.soak.campaign import working_in
-from vodtender.clients.postgres_server import EmbeddedServer, acquire
+from vodtender.clients.postgres.server import EmbeddedServer, acquire
 from vodtender.config.settings import Settings
 from vodtender.model.s3_location import S3Location
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.old_postgres import old_postgres
 from vodtender import __version__
-from vodtender.clients.postgres_server import EmbeddedServer
+from vodtender.clients.postgres.server import EmbeddedServer
 from vodtender.errors import DatabaseUnavailable, Exit
 from vodtender.store import migrate as migrate_module
 from vodtender.store.database import connect

@@ -16,7 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vodtender import __version__
-from vodtender.clients import pg_tools, postgres_server, wal_archive
+from vodtender.clients import pg_tools
+from vodtender.clients.postgres import server as postgres_server
+from vodtender.clients.postgres import wal_archive
 from vodtender.config.settings import Settings
 from vodtender.errors import Refused, VodtenderError
 from vodtender.model.base_backup import WAL, Base, superfluous

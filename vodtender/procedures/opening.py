@@ -11,7 +11,7 @@ from vodtender.errors import DatabaseUnavailable
 from vodtender.pipeline.directory import POSTGRES_NAME, open_directory
 
 if TYPE_CHECKING:
-    from vodtender.clients.postgres_server import EmbeddedServer
+    from vodtender.clients.postgres.server import EmbeddedServer
     from vodtender.store.database import Database
 
 
@@ -69,7 +69,7 @@ def open_embedded(
     """
     if settings.dsn is not None:
         return None
-    from vodtender.clients.postgres_server import acquire
+    from vodtender.clients.postgres.server import acquire
 
     if not create:
         require_embedded(settings)
@@ -92,6 +92,6 @@ def require_embedded(settings: Settings) -> None:
 
 def has_embedded(settings: Settings) -> bool:
     """Whether an embedded database lies in DATA_DIR, in whatever state."""
-    from vodtender.clients.postgres_server import has_database
+    from vodtender.clients.postgres.server import has_database
 
     return has_database(settings.data_dir / POSTGRES_NAME)

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vodtender.clients import postgres_server, wal_archive
-from vodtender.clients import recovery as client
-from vodtender.clients.recovery import EndedEarlyError, Goal, Recovery
+from vodtender.clients.postgres import recovery as client
+from vodtender.clients.postgres import server as postgres_server
+from vodtender.clients.postgres import wal_archive
+from vodtender.clients.postgres.recovery import EndedEarlyError, Goal, Recovery
 from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable, Refused, VodtenderError
 from vodtender.model.base_backup import WAL, Base, Way, way_to

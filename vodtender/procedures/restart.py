@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from vodtender.clients import postgres_server
+from vodtender.clients.postgres import server as postgres_server
 from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable
 from vodtender.pipeline.directory import POSTGRES_NAME

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from vodtender.clients import wal_archive
+from vodtender.clients.postgres import wal_archive
 from vodtender.config.settings import Settings
 from vodtender.errors import VodtenderError
 from vodtender.model.timestamp import rfc3339

@@ -19,7 +19,7 @@ from typing import IO
 from vodtender.clients.postgres.privileges import Identity
 from vodtender.errors import DatabaseUnavailable
 
-_LAUNCHER = Path(__file__).with_name("launch.py")
+_LAUNCHER = Path(__file__).with_name("exec_without_root.py")
 NOT_LAUNCHED = 126
 """Exit status of the launcher when it could not become the binary."""
 

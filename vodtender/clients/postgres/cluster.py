@@ -47,6 +47,20 @@ COMPLETE_LOG = ("wal_level=replica", "max_wal_senders=10")
 brought to a moment by it. A base backup takes two senders."""
 
 
+def local_settings(socket_directory: Path, port: int, name: str) -> tuple[str, ...]:
+    """By which a server is reached by its owner's processes only, and logs to its stderr; `name`
+    is shown in the title of each of its processes."""
+    return (
+        "listen_addresses=",
+        f'unix_socket_directories="{socket_directory}"',
+        "unix_socket_permissions=0700",
+        f"port={port}",
+        f"cluster_name={name}",
+        "logging_collector=off",
+        "log_destination=stderr",
+    )
+
+
 def create(
     place: Place,
     bin_directory: Path,

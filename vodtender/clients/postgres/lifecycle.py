@@ -151,7 +151,7 @@ class _Start:
         # reused process id, or a dead server that nobody has reaped, must not block this one.
         for stale in (where.data / "postmaster.pid", *place.socket_files(socket)):
             stale.unlink(missing_ok=True)
-        processes.launch(where, bin_directory, socket, identity, server, durable=self.durable)
+        processes.start_server(where, bin_directory, socket, identity, server, durable=self.durable)
 
     def _wait_until_ready(self, deadline: float) -> None:
         where = self.where

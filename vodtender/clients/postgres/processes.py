@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vodtender.clients.postgres import binaries, privileges
-from vodtender.clients.postgres.cluster import COMPLETE_LOG
+from vodtender.clients.postgres.cluster import COMPLETE_LOG, local_settings
 from vodtender.clients.postgres.place import PORT, PidFile, Place
 from vodtender.clients.postgres.privileges import Identity
 
@@ -26,7 +26,7 @@ _ARCHIVE_SECONDS = 300
 _HURRIED = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
-def launch(
+def start_server(
     place: Place,
     bin_directory: Path,
     socket_directory: Path,
@@ -37,13 +37,7 @@ def launch(
 ) -> None:
     """Start a server that outlives us; returns before it is ready. Raises OSError."""
     settings = [
-        "listen_addresses=",
-        f'unix_socket_directories="{socket_directory}"',
-        "unix_socket_permissions=0700",
-        f"port={PORT}",
-        f"cluster_name={place.server_name}",
-        "logging_collector=off",
-        "log_destination=stderr",
+        *local_settings(socket_directory, PORT, place.server_name),
         *_archiving(place, identity),
         *(() if durable else _HURRIED),
     ]

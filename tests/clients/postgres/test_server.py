@@ -18,7 +18,7 @@ import pytest
 
 from vodtender.clients.postgres import binaries, cluster, lifecycle, place, processes
 from vodtender.clients.postgres.place import Place
-from vodtender.clients.postgres_server import EmbeddedServer, acquire, running_dsn
+from vodtender.clients.postgres.server import EmbeddedServer, acquire, running_dsn
 from vodtender.errors import DatabaseUnavailable
 
 _DEADLINE_SECONDS = 30.0
@@ -26,7 +26,7 @@ _DEADLINE_SECONDS = 30.0
 _USER = """
 import sys
 from pathlib import Path
-from vodtender.clients.postgres_server import acquire
+from vodtender.clients.postgres.server import acquire
 server = acquire(Path(sys.argv[1]), durable=False, timeout_seconds=60)
 print("in", flush=True)
 sys.stdin.readline()

@@ -9,7 +9,7 @@ import pytest
 
 from vodtender.clients.postgres import locks, replacing
 from vodtender.clients.postgres.place import Place
-from vodtender.clients.postgres_server import has_database
+from vodtender.clients.postgres.server import has_database
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vodtender.clients import pg_tools, wal_archive
+from vodtender.clients import pg_tools
 from vodtender.clients.postgres import (
     binaries,
     cluster,
@@ -27,6 +27,7 @@ from vodtender.clients.postgres import (
     privileges,
     probe,
     replacing,
+    wal_archive,
 )
 from vodtender.clients.postgres.place import DATABASE, PORT, ROLE, SUPERUSER, Place
 from vodtender.errors import Locked, VodtenderError
@@ -201,13 +202,7 @@ def _settings(where: Place, sockets: Path, goal: Goal) -> list[str]:
     fetch = " || ".join(f"cp {_quoted(one)}/%f %p" for one in goal.archives)
     return [
         *cluster.COMPLETE_LOG,
-        "listen_addresses=",
-        f'unix_socket_directories="{sockets}"',
-        "unix_socket_permissions=0700",
-        f"port={_PORT}",
-        f"cluster_name={where.server_name}-recovery",
-        "logging_collector=off",
-        "log_destination=stderr",
+        *cluster.local_settings(sockets, _PORT, f"{where.server_name}-recovery"),
         f"restore_command={fetch}",
         f"recovery_target_timeline={goal.timeline}",
         "recovery_target_action=promote",

@@ -4,7 +4,7 @@ PostgreSQL refuses to run as root, a child of a threaded process must not run Py
 fork and exec, and the server must outlive whoever starts it. So this small program becomes
 the one that drops root, leaves the terminal and then turns into the binary:
 
-    python -I -S launch.py '{"argv": [...], "detach": true, ...}'
+    python -I -S exec_without_root.py '{"argv": [...], "detach": true, ...}'
 
 With `leash` the binary ends when the process that started it does (prctl(2), Linux only).
 
