@@ -20,8 +20,8 @@ from vodtender.model.outcome import Adopted, Failed, Interrupted, OnYouTube, Out
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.work import Lane, Result, work_on_next
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import breaker, claims, queue
-from vodtender.store.database import Database
+from vodtender.store import breaker, queue
+from vodtender.store.database import Database, clock
 
 NewPlace = Callable[..., Workplace]
 
@@ -69,7 +69,7 @@ def set_breaker(place: Workplace, **more: Any) -> None:
     """Its rest is over, unless something else is said."""
     known: dict[str, Any] = {"state": "open", "direction": "download", "failures": 5}
     with place.database.transaction() as connection:
-        now = claims.clock(connection)
+        now = clock(connection)
         opened = {"open_until": now - timedelta(minutes=1), **known, **more}
         breaker.put(connection, Breaker("alice", **opened))
 
@@ -87,7 +87,7 @@ def test_while_it_rests_nothing_of_the_channel_is_begun(new_place: NewPlace) -> 
     put(place, 1)
     put(place, 2, channel="bob")
     with place.database.transaction() as connection:
-        later = claims.clock(connection) + timedelta(hours=1)
+        later = clock(connection) + timedelta(hours=1)
     set_breaker(place, open_until=later)
     work = Work(Adopted())
     while work_on_next(place, work.lane):

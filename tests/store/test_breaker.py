@@ -14,7 +14,7 @@ from vodtender.model.breaker import Breaker, BreakerPolicy, Direction
 from vodtender.model.change import Change, Signal
 from vodtender.model.vod import Stage, Standing
 from vodtender.store import breaker, claims, vods
-from vodtender.store.database import Connection
+from vodtender.store.database import Connection, clock
 
 COOLDOWN = timedelta(minutes=5)
 POLICY = BreakerPolicy(3, COOLDOWN)
@@ -66,7 +66,7 @@ def test_different_vods_that_fail_in_a_row_open_it(connection: Connection) -> No
     stored = said(connection)
     assert (stored["circuit_state"], stored["circuit_failures"]) == ("open", "3")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", stored["circuit_open_until"])
-    left = datetime.fromisoformat(stored["circuit_open_until"]) - claims.clock(connection)
+    left = datetime.fromisoformat(stored["circuit_open_until"]) - clock(connection)
     assert COOLDOWN - timedelta(seconds=30) < left <= COOLDOWN
     assert breaker.get(connection, "alice").direction == "download"
 
@@ -187,7 +187,7 @@ def test_the_probes_failure_opens_it_again(connection: Connection) -> None:
     half_open(connection)
     assert fail(connection, 4) == "open"
     stored = breaker.get(connection, "alice")
-    assert not stored.may_probe(claims.clock(connection))
+    assert not stored.may_probe(clock(connection))
     assert stored.failures == 4
 
 
@@ -241,7 +241,7 @@ def test_it_can_be_opened_by_hand(connection: Connection) -> None:
     )
     opened = breaker.get(connection, "alice")
     assert opened.state == "open"
-    assert not opened.may_probe(claims.clock(connection))
+    assert not opened.may_probe(clock(connection))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from vodtender.model.change import Change
 from vodtender.model.vod import FileRecord, Stage, Standing, Vod
 from vodtender.store import claims, leases, overview, queue, uploads, workers
 from vodtender.store.claims import Claim, Progress
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 from vodtender.store.queue import CHECKS, DOWNLOADS, UPLOADS
 
 HOUR = timedelta(hours=1)
@@ -373,7 +373,7 @@ def test_a_cancel_reaches_the_worker_with_its_next_heartbeat(connection: Connect
 
 
 def test_what_has_waited_long_enough_is_ready_and_the_rest_is_not(connection: Connection) -> None:
-    now = claims.clock(connection)
+    now = clock(connection)
     rows.insert(connection, 1, next_try_at=now - HOUR, waiting_for="backoff", problem="x")
     rows.insert(connection, 2, next_try_at=now + HOUR, waiting_for="backoff", problem="x")
     assert take(connection) is None
@@ -428,7 +428,7 @@ def test_the_outlook_is_what_can_be_taken_and_what_soon_can(connection: Connecti
     large = rows.insert(connection, 7)
     rows.situation(connection, "downloaded", 8)
     rows.insert(connection, 9, stage="verifying", video_id="V")
-    later = claims.clock(connection) + HOUR
+    later = clock(connection) + HOUR
     rows.insert(connection, 10, next_try_at=later, waiting_for="backoff", problem="x")
     rest = {"uploads", "checks", "short_waits", "in_hand"}
     assert outlook(connection) == {"downloads", *rest}
@@ -437,7 +437,7 @@ def test_the_outlook_is_what_can_be_taken_and_what_soon_can(connection: Connecti
 
 
 def test_what_is_due_is_to_be_taken_and_no_longer_waited_for(connection: Connection) -> None:
-    due = claims.clock(connection) - HOUR
+    due = clock(connection) - HOUR
     rows.insert(connection, next_try_at=due, waiting_for="backoff", problem="x")
     found = queue.outlook(connection, worker_id=WORKER, directory_id=DIRECTORY, channels=["alice"])
     assert (found.downloads, found.short_waits) == (True, False)
@@ -449,7 +449,7 @@ def test_what_is_due_is_to_be_taken_and_no_longer_waited_for(connection: Connect
 def test_something_is_left_when_it_can_go_now_or_soon(
     waiting_for: str | None, left: bool, connection: Connection
 ) -> None:
-    until = None if waiting_for is None else claims.clock(connection) + HOUR
+    until = None if waiting_for is None else clock(connection) + HOUR
     rows.insert(connection, next_try_at=until, waiting_for=waiting_for)
     assert queue.is_any_left(connection, DOWNLOADS, "alice", directory_id=DIRECTORY) is left
     assert not queue.is_any_left(connection, UPLOADS, "alice", directory_id=DIRECTORY)

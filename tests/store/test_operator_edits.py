@@ -21,7 +21,7 @@ from vodtender.model.breaker import BreakerPolicy
 from vodtender.model.change import Change, Signal
 from vodtender.model.vod import Stage, Standing
 from vodtender.store import breaker, claims, queue, uploads, vods
-from vodtender.store.database import Connection
+from vodtender.store.database import Connection, clock
 
 Psql = psycopg.Connection[dict[str, Any]]
 
@@ -405,7 +405,7 @@ def test_a_failure_typed_in_for_a_while_is_tried_again_after_a_while(
     edit(psql, EDITS["failed"])
     vod = rows.get(connection)
     assert vod.next_try_at is not None
-    assert vod.next_try_at - claims.clock(connection) > timedelta(minutes=9)
+    assert vod.next_try_at - clock(connection) > timedelta(minutes=9)
     edit(psql, EDITS["no error"])
     assert rows.get(connection).next_try_at is None
 
@@ -435,7 +435,7 @@ def test_releasing_what_a_quota_holds_releases_the_account(
     connection: Connection, psql: Psql
 ) -> None:
     rows.situation(connection, "held")
-    later = claims.clock(connection) + timedelta(hours=5)
+    later = clock(connection) + timedelta(hours=5)
     uploads.hold_account(connection, "default", later, "the quota is used up", "quota")
     psql.execute(QUOTA_RESET)
     assert not uploads.holds(connection)
@@ -447,7 +447,7 @@ def test_releasing_what_an_account_holds_that_was_mended_releases_it_and_no_quot
     """As when the API was not enabled, and is now."""
     rows.situation(connection, "held")
     connection.execute("UPDATE vods SET problem_code = 'login'")
-    later = claims.clock(connection) + timedelta(hours=5)
+    later = clock(connection) + timedelta(hours=5)
     uploads.hold_account(connection, "default", later, "the API is not enabled", "login")
     uploads.hold_account(connection, "another", later, "the quota is used up", "quota")
     psql.execute("UPDATE vods SET processing_error = NULL")
@@ -458,7 +458,7 @@ def test_a_held_upload_that_goes_on_by_itself_releases_nobody_else(
     connection: Connection,
 ) -> None:
     vod = rows.situation(connection, "held")
-    later = claims.clock(connection) + timedelta(hours=5)
+    later = clock(connection) + timedelta(hours=5)
     uploads.hold_account(connection, "another", later, "the quota is used up", "quota")
     connection.execute("UPDATE vods SET next_try_at = now()")
     queue.wake(connection)
@@ -486,7 +486,7 @@ def test_an_operator_who_releases_many_and_a_worker_that_holds_one_do_not_wait_c
 ) -> None:
     """The worker locks its VOD before the hold; a statement that took the hold with its first
     row, and then waited for the worker's, would never end."""
-    later = claims.clock(connection) + timedelta(hours=5)
+    later = clock(connection) + timedelta(hours=5)
     uploads.hold_account(connection, "default", later, "the quota is used up", "quota")
     rows.situation(connection, "held", 1)
     rows.situation(connection, "held", 2)
@@ -613,4 +613,4 @@ def test_created_at_is_when_the_row_came_and_may_be_typed_in(
     )
     rows.insert(connection, 2)
     assert rows.get(connection, 1).created_at.year == 2020
-    assert claims.clock(connection) - rows.get(connection, 2).created_at < timedelta(minutes=1)
+    assert clock(connection) - rows.get(connection, 2).created_at < timedelta(minutes=1)

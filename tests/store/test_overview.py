@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from tests.store import rows
 from tests.store.statement import Statement
-from vodtender.store import claims, overview
-from vodtender.store.database import Connection, Database
+from vodtender.store import overview
+from vodtender.store.database import Connection, Database, clock
 
 
 def truth(connection: Connection) -> dict[str, dict[str, int]]:
@@ -162,7 +162,7 @@ def test_errors_are_those_that_a_person_may_mend_the_latest_first(connection: Co
 def test_what_vanishes_soon_and_is_not_on_disk_is_told_the_soonest_first(
     connection: Connection,
 ) -> None:
-    now = claims.clock(connection)
+    now = clock(connection)
     hour = timedelta(hours=1)
     for number, (name, vanishes_at) in enumerate(
         (

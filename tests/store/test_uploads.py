@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from tests.store import rows
 from tests.store.statement import Statement
 from vodtender.model.quota import pacific_day
-from vodtender.store import claims, uploads
-from vodtender.store.database import Connection
+from vodtender.store import uploads
+from vodtender.store.database import Connection, clock
 from vodtender.store.uploads import Spent, Upload
 
 NOON = datetime(2026, 11, 23, 20, tzinfo=UTC)
@@ -137,7 +137,7 @@ def test_two_workers_decide_one_after_the_other(
 
 
 def test_an_account_waits_until_its_time_has_come(connection: Connection) -> None:
-    now = claims.clock(connection)
+    now = clock(connection)
     uploads.hold_account(connection, "one", now + timedelta(hours=1), "used up", "quota")
     uploads.hold_account(connection, "two", now - timedelta(hours=1), "used up", "quota")
     assert [hold.account for hold in uploads.holds(connection)] == ["one"]
@@ -149,7 +149,7 @@ def test_an_account_waits_until_its_time_has_come(connection: Connection) -> Non
 
 
 def test_one_account_can_be_released_or_all(connection: Connection) -> None:
-    later = claims.clock(connection) + timedelta(hours=1)
+    later = clock(connection) + timedelta(hours=1)
     for account in ("one", "two", "three"):
         uploads.hold_account(connection, account, later, "used up", "quota")
     uploads.release_holds(connection, "two")

@@ -13,9 +13,9 @@ from tests.store import rows
 from tests.store.rows import NOW
 from vodtender.model.discovery import ListedVod, Looks
 from vodtender.model.vod import Stage
-from vodtender.store import catalog, claims, queue, vods
+from vodtender.store import catalog, queue, vods
 from vodtender.store.catalog import Cursor
-from vodtender.store.database import Connection
+from vodtender.store.database import Connection, clock
 from vodtender.store.vods import Entry
 
 LISTED = ListedVod(
@@ -151,7 +151,7 @@ def test_a_live_vod_that_goes_on_being_listed_is_not_tried_in_between(
     enter(connection, entry(recording=True))
     later = rows.get(connection).next_try_at
     assert later is not None
-    assert later - claims.clock(connection) > timedelta(minutes=50)
+    assert later - clock(connection) > timedelta(minutes=50)
 
 
 def test_the_wait_of_a_failed_try_survives_a_listing(connection: Connection) -> None:

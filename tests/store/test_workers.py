@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from tests.store import rows
-from vodtender.store import audit, claims, pause, workers
-from vodtender.store.database import Connection
+from vodtender.store import audit, pause, workers
+from vodtender.store.database import Connection, clock
 
 
 def register(connection: Connection, worker_id: str) -> None:
@@ -88,7 +88,7 @@ def test_a_pause_has_a_reason_and_a_beginning_and_can_be_given_another_reason(
     first = pause.get(connection)
     assert first is not None
     assert first.reason == "maintenance"
-    assert claims.clock(connection) - first.since < timedelta(minutes=1)
+    assert clock(connection) - first.since < timedelta(minutes=1)
     pause.begin(connection, "longer maintenance")
     second = pause.get(connection)
     assert second is not None
@@ -102,7 +102,7 @@ def test_a_pause_has_a_reason_and_a_beginning_and_can_be_given_another_reason(
 
 
 def test_lines_are_found_by_what_they_were_about_the_latest_first(connection: Connection) -> None:
-    now = claims.clock(connection)
+    now = clock(connection)
     for number, (action, target) in enumerate(
         [("retry", "1"), ("breaker reset", "alice"), ("retry", "2"), ("breaker", "alice")]
     ):

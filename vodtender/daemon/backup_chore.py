@@ -11,7 +11,8 @@ from vodtender.errors import DatabaseUnavailable, Locked, Stopped, VodtenderErro
 from vodtender.model.backup_schedule import Due, LastTry, NextHour, due
 from vodtender.procedures import base_backup
 from vodtender.procedures.backup import back_up
-from vodtender.store import backups, claims, leases
+from vodtender.store import backups, leases
+from vodtender.store.database import clock
 
 if TYPE_CHECKING:
     from vodtender.pipeline.workplace import Workplace
@@ -58,7 +59,7 @@ class BackupChore:
                 leases.release(connection, _LEASE, place.worker_id, claim)
 
     def _due(self, connection: Connection) -> Due | None:
-        now = claims.clock(connection)
+        now = clock(connection)
         self._since = self._since or now
         last = backups.last_run(connection)
         tried = None

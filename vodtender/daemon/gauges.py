@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from vodtender.model.breaker import STATES, worst
 from vodtender.model.vod import TO_DOWNLOAD, TO_UPLOAD
 from vodtender.procedures import backup_standing, chat
-from vodtender.store import archive, backups, breaker, claims, overview, pause
+from vodtender.store import archive, backups, breaker, overview, pause
+from vodtender.store.database import clock
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -30,7 +31,7 @@ class Gauges:
             counts = overview.counts(connection)
             breakers = breaker.all_breakers(connection)
             backup = backup_standing.document(
-                backups.standing(connection), self._place.settings, claims.clock(connection)
+                backups.standing(connection), self._place.settings, clock(connection)
             )
             archived = archive.totals(connection)
             paused = pause.get(connection) is not None

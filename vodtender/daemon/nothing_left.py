@@ -6,7 +6,8 @@ from enum import Enum
 
 from vodtender.daemon.lanes import Gate
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import breaker, catalog, claims, pause, queue
+from vodtender.store import breaker, catalog, pause, queue
+from vodtender.store.database import clock
 
 
 class Verdict(Enum):
@@ -22,7 +23,7 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
     a short time only counts as something to do. Raises DatabaseUnavailable."""
     too_large = set(place.room.too_large_now())
     with place.database.transaction() as connection:
-        now = claims.clock(connection)
+        now = clock(connection)
         breakers = breaker.all_breakers(connection)
         channels = [
             c.channel

@@ -14,9 +14,9 @@ from vodtender.model.quota import pacific_day, project_of
 from vodtender.pipeline.oauth_services import SERVICES, YOUTUBE, uploads_wanted
 from vodtender.pipeline.renewal import Renewal
 from vodtender.pipeline.token_box import TokenBox
-from vodtender.store import claims, uploads
 from vodtender.store import tokens as store
-from vodtender.store.database import Connection, Database
+from vodtender.store import uploads
+from vodtender.store.database import Connection, Database, clock
 
 if TYPE_CHECKING:
     from vodtender.clients.youtube.api import YouTube
@@ -106,7 +106,7 @@ class Accounts:
     def _count(self, account: str, units: int) -> None:
         try:
             with self._database.transaction() as connection:
-                now = claims.clock(connection)
+                now = clock(connection)
                 self._behind = now - self._clock()
                 project = self.project(connection, account)
                 uploads.add_units(connection, project, pacific_day(now), units)

@@ -11,6 +11,7 @@ from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.oauth_services import SERVICES, YOUTUBE
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import claims, tokens, uploads
+from vodtender.store.database import clock
 from vodtender.store.uploads import Upload
 
 
@@ -18,7 +19,7 @@ def why_not_usable(place: Workplace, account: str) -> Held | None:
     """Whether somebody has to log in first; then the VOD waits, and a login wakes it."""
     with place.database.transaction() as connection:
         stored = tokens.get(connection, YOUTUBE, account)
-        until = claims.clock(connection) + place.settings.processing_retry_cooldown
+        until = clock(connection) + place.settings.processing_retry_cooldown
     if stored is not None and stored.problem is None:
         return None
     why = stored.problem if stored is not None else "nobody has logged in"
@@ -51,7 +52,7 @@ def spend(place: Workplace, hold: Hold, upload: Upload) -> Held | None:
     )
     with place.database.transaction() as connection:
         claims.hold(connection, hold.claim)
-        now = claims.clock(connection)
+        now = clock(connection)
         uploads.lock_project(connection, upload.project)
         day = pacific_day(now)
         spent = uploads.spent(connection, upload.project, day, not_for=vod.twitch_vod_id)

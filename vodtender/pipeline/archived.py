@@ -15,7 +15,7 @@ from vodtender.pipeline.archive_shelf import LostCopyError
 from vodtender.pipeline.archiving import bring_back
 from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store.claims import clock
+from vodtender.store.database import clock
 
 _LOOK_AGAIN = {"expedited": timedelta(minutes=1)}
 _LOOK_AGAIN_ELSE = timedelta(minutes=15)

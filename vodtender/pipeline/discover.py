@@ -23,7 +23,7 @@ from vodtender.model.step import problem_text
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import catalog, leases, vods
 from vodtender.store.catalog import Cursor
-from vodtender.store.claims import clock
+from vodtender.store.database import clock
 from vodtender.store.vods import Entry
 
 _log = log.get("discover")

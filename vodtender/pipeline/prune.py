@@ -23,8 +23,7 @@ from vodtender.model.retention import RetentionPolicy, Verdict, judge
 from vodtender.model.vod import Stage, Vod
 from vodtender.pipeline.directory import DataDirectory, age_seconds
 from vodtender.store import archive, audit, files, leases
-from vodtender.store.claims import clock
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 
 _LEASE_SECONDS = 600.0
 _log = log.get("prune")

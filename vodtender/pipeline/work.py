@@ -19,7 +19,7 @@ from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import audit, breaker, catalog, claims, pause, queue
 from vodtender.store.claims import Claim
-from vodtender.store.database import Connection
+from vodtender.store.database import Connection, clock
 
 _RETRY_SECONDS = 1.0
 
@@ -137,7 +137,7 @@ def _settle(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
                 result.place_file()
             except OSError as error:
                 raise _NotPlaced(error) from error
-        now = claims.clock(connection)
+        now = clock(connection)
         jitter = place.chance.random()
         change = decision.after(vod, result.outcome, place.policy, now, jitter)
         if cancel_reason is not None:
@@ -231,7 +231,7 @@ def _probe(place: Workplace, connection: Connection, lane: Lane, waiting: Breake
     """The one VOD that is let through a breaker whose rest is over."""
     channel = waiting.channel
     speaker = log.get(lane.name)
-    if not waiting.may_probe(claims.clock(connection)):
+    if not waiting.may_probe(clock(connection)):
         if _is_any_left(place, connection, lane.direction, channel) and place.is_news(
             f"halted {lane.name} {channel}"
         ):
@@ -239,7 +239,7 @@ def _probe(place: Workplace, connection: Connection, lane: Lane, waiting: Breake
         return None
     breaker.lock(connection)
     now_there = breaker.get(connection, channel)
-    if not now_there.may_probe(claims.clock(connection)) or now_there.state == "closed":
+    if not now_there.may_probe(clock(connection)) or now_there.state == "closed":
         return None
     if breaker.probe_is_out(connection, channel):
         return None

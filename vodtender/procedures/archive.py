@@ -33,8 +33,7 @@ from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.workplace import Workplace
 from vodtender.procedures.progress import Stop, Tell, never, silent
 from vodtender.store import archive, claims, files
-from vodtender.store.claims import clock
-from vodtender.store.database import Database
+from vodtender.store.database import Database, clock
 
 _log = log.get("archive")
 

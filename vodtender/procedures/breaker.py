@@ -12,8 +12,7 @@ from vodtender.model import breaker as decide
 from vodtender.model.breaker import Breaker
 from vodtender.procedures.change import Change
 from vodtender.store import audit, breaker, catalog, overview
-from vodtender.store.claims import clock
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 
 _ACTION = "breaker"
 _NAMELESS = ""

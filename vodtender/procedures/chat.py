@@ -12,8 +12,7 @@ from vodtender.errors import NotFound
 from vodtender.model import chat_text
 from vodtender.store import chat_recordings, workers
 from vodtender.store.chat_recordings import RecordedGap, Recording
-from vodtender.store.claims import clock
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 
 if TYPE_CHECKING:
     from vodtender.pipeline.chat_login import Credentials

@@ -10,8 +10,7 @@ from vodtender.model.vod import Vod
 from vodtender.procedures.change import Change
 from vodtender.procedures.vod_change import Tally, change_each, change_one
 from vodtender.store import vods
-from vodtender.store.claims import clock
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 from vodtender.store.vods import Filter
 
 

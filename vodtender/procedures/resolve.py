@@ -13,8 +13,7 @@ from vodtender.model.vod import Stage, Vod
 from vodtender.procedures.change import Change
 from vodtender.procedures.vod_change import change_one, unknown
 from vodtender.store import uploads, vods
-from vodtender.store.claims import clock
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 from vodtender.store.uploads import Upload
 
 

@@ -11,8 +11,7 @@ from vodtender.model.vod import Stage, Vod
 from vodtender.procedures.change import Change
 from vodtender.procedures.vod_change import Tally, change_each, change_one
 from vodtender.store import audit, uploads, vods
-from vodtender.store.claims import clock
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 from vodtender.store.vods import Filter
 
 _GAPS = "segments_gone"

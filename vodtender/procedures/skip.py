@@ -12,8 +12,7 @@ from vodtender.model.vod import Vod
 from vodtender.procedures.change import Change
 from vodtender.procedures.vod_change import Tally, change_each, change_one
 from vodtender.store import vods
-from vodtender.store.claims import clock
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 
 _LOOK_SECONDS = 0.2
 _REASON_MAX = 1000

@@ -32,14 +32,13 @@ from vodtender.store import (
     backups,
     breaker,
     catalog,
-    claims,
     overview,
     pause,
     tokens,
     uploads,
     workers,
 )
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 from vodtender.store.overview import ErrorLine
 from vodtender.store.pause import Pause
 
@@ -55,7 +54,7 @@ def document(
 ) -> dict[str, Any]:
     """The whole status, as JSON has it. Raises DatabaseUnavailable."""
     with database.transaction(timeout_seconds=timeout_seconds) as connection:
-        now = claims.clock(connection)
+        now = clock(connection)
         counts = overview.counts(connection)
         breakers = breaker.all_breakers(connection)
         moving = overview.transfers(connection)

@@ -17,8 +17,7 @@ from vodtender.pipeline.oauth_services import YOUTUBE, uploads_wanted
 from vodtender.procedures.vod_change import unknown
 from vodtender.store import archive, audit, breaker, overview, pause, tokens, uploads, vods, workers
 from vodtender.store.audit import AuditLine
-from vodtender.store.claims import clock
-from vodtender.store.database import Connection, Database
+from vodtender.store.database import Connection, Database, clock
 from vodtender.store.overview import Transfer
 from vodtender.store.uploads import Upload
 from vodtender.store.vods import Filter, HistoryLine

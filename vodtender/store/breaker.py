@@ -17,8 +17,8 @@ from vodtender.model import breaker as decide
 from vodtender.model.breaker import Breaker, BreakerPolicy, Direction, State
 from vodtender.model.change import Signal
 from vodtender.model.timestamp import rfc3339
-from vodtender.store.claims import Claim, clock
-from vodtender.store.database import Connection
+from vodtender.store.claims import Claim
+from vodtender.store.database import Connection, clock
 
 _STATE = "circuit_state"
 _FAILURES = "circuit_failures"

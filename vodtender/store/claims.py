@@ -8,7 +8,6 @@ expired or because an operator edited the VOD, cannot write any more: the number
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from psycopg import sql
@@ -37,14 +36,6 @@ class Progress:
     bytes_done: int
     bytes_total: int | None
     bytes_per_second: float | None
-
-
-def clock(connection: Connection) -> datetime:
-    """The database's time."""
-    row = connection.execute("SELECT now() AS now").fetchone()
-    assert row is not None
-    now: datetime = row["now"]
-    return now
 
 
 def renew(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -137,6 +138,14 @@ def connect(dsn: str, *, autocommit: bool = False) -> Connection:
     """
     with translated():
         return psycopg.connect(_completed(dsn), autocommit=autocommit, **_KWARGS)
+
+
+def clock(connection: Connection) -> datetime:
+    """The database's time."""
+    row = connection.execute("SELECT now() AS now").fetchone()
+    assert row is not None
+    now: datetime = row["now"]
+    return now
 
 
 def with_database_of(dsn: str, other: str) -> str:
