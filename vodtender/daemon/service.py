@@ -34,7 +34,7 @@ from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.workplace import Workplace
 from vodtender.procedures.base_backup import follow_setting
-from vodtender.procedures.opening import open_database
+from vodtender.procedures.opening import open_database, open_embedded
 from vodtender.store import overview
 from vodtender.store.database import Database
 
@@ -92,8 +92,11 @@ def run(
             check_arguments(settings.ytdlp_args)
         web = WebServer(settings.http_addr)
         stack.callback(web.close)
-        database = stack.enter_context(open_database(settings, pooled=True, create=True))
+        # Before there are connections, which the restart that it may take would break; and with a
+        # share in the server, which would end again after it.
+        open_embedded(settings, stack, create=True)
         follow_setting(settings, _log.warning)
+        database = stack.enter_context(open_database(settings, pooled=True, create=True))
         if not settings.channels:
             _require_work(database)
         place = Workplace(

@@ -609,6 +609,10 @@ def test_a_server_that_ends_at_once_is_quoted(directory: Path) -> None:
     error = _refusal(directory)
     assert error.code == "database_not_started"
     assert "shared_buffers" in error.message
+    moved = f"mv '{directory}' '{directory}.damaged', then: vodtender restore latest"
+    assert error.hint.splitlines()[1:] == [f"if it does not start any more: {moved}"]
+    (directory / "wal").symlink_to("nowhere")
+    assert "any more: vodtender restore --at latest\n" in _refusal(directory).hint
 
 
 def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from vodtender.clients.postgres.place import Place
 from vodtender.errors import DatabaseUnavailable
 
+NOT_STARTED = "database_not_started"
+
 _TAIL_LINES = 8
 _TAIL_BYTES = 8192
 _LITTLE_SPACE_BYTES = 64 * 1024 * 1024
@@ -47,9 +49,18 @@ def not_started(place: Place, what: str, since: int, *, code: str) -> DatabaseUn
                 hint=f"Make room (df -h '{place.directory}'), then try again",
                 code="database_disk_full",
             )
-    return DatabaseUnavailable(
-        f"{what}{said}", hint=f"See the end of '{place.log}', then try again", code=code
-    )
+    hint = f"See the end of '{place.log}', then try again"
+    if code == NOT_STARTED and place.exists:
+        hint += f"\nif it does not start any more: {_way_back(place)}"
+    return DatabaseUnavailable(f"{what}{said}", hint=hint, code=code)
+
+
+def _way_back(place: Place) -> str:
+    """A dump is restored by a server that runs; a moment takes the cluster's place by itself."""
+    aside = f"mv '{place.directory}' '{place.directory}.damaged', then: vodtender restore latest"
+    if place.wal.is_symlink():
+        return f"vodtender restore --at latest\nor, from a dump: {aside}"
+    return aside
 
 
 def from_os_error(error: OSError, place: Place) -> DatabaseUnavailable:

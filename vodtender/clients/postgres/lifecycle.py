@@ -159,7 +159,7 @@ class _Start:
         try:
             while not _is_ready(where, deadline):
                 if locks.try_lock(server, locks.EXCLUSIVE):
-                    raise self._failure("did not start", "database_not_started")
+                    raise self._failure("did not start", failures.NOT_STARTED)
                 if time.monotonic() >= deadline:
                     raise self._failure("is not ready yet", "database_not_answering")
                 time.sleep(_POLL_SECONDS)
