@@ -34,7 +34,7 @@ from vodtender.model.youtube_answers import (
     VideoStatus,
 )
 from vodtender.pipeline import download
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.token_box import TokenBox
 from vodtender.pipeline.work import Result
 from vodtender.pipeline.workplace import Workplace
@@ -238,13 +238,13 @@ class SmallTwitch:
         self._whole_files = whole_files
         self._fetched = count(1)
 
-    def fetch(self, place: Workplace, hold: Hold) -> Result:
+    def fetch(self, place: Workplace, claimed: ClaimedVod) -> Result:
         """The download lane's work, but for fetching itself."""
-        spared = download._spared(place, hold)
+        spared = download._spared(place, claimed)
         if spared is not None:
             return Result(spared)
         fault = self.script.next()
-        if hold.should_stop():
+        if claimed.should_stop():
             raise Stopped("stopped")
         match fault:
             case "recording":
@@ -257,7 +257,7 @@ class SmallTwitch:
             case "stop":
                 return Result(Interrupted())
         _fail_before(fault)
-        result = download._fetched(place, hold.vod, self._write(place, hold))
+        result = download._fetched(place, claimed.vod, self._write(place, claimed))
         placing = result.place_file
         assert placing is not None
 
@@ -269,10 +269,10 @@ class SmallTwitch:
 
         return Result(result.outcome, place_it, result.afterwards)
 
-    def _write(self, place: Workplace, hold: Hold) -> FetchedVod:
+    def _write(self, place: Workplace, claimed: ClaimedVod) -> FetchedVod:
         """Twitch may give other bytes each time: muted since, or muxed anew."""
-        content = f"{hold.vod.twitch_vod_id} {next(self._fetched) // 2}".encode()
-        path = place.directory.work(hold.vod.twitch_vod_id) / "whole.mp4"
+        content = f"{claimed.vod.twitch_vod_id} {next(self._fetched) // 2}".encode()
+        path = place.directory.work(claimed.vod.twitch_vod_id) / "whole.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         self._whole_files.add(_sha256(content))
@@ -286,7 +286,7 @@ class SmallTwitch:
             muted_segments=0,
             gaps=(),
             playlist_seconds=60.0,
-            title=hold.vod.title,
+            title=claimed.vod.title,
             description=None,
             started_at=None,
             length_seconds=60.0,

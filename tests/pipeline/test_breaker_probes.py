@@ -17,7 +17,7 @@ from vodtender.config.load import load
 from vodtender.errors import Transient
 from vodtender.model.breaker import Breaker
 from vodtender.model.outcome import Adopted, Failed, Interrupted, OnYouTube, Outcome
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.work import Lane, Result, work_on_next
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import breaker, queue
@@ -52,8 +52,8 @@ class Work:
         direction: Any = "upload" if upload else "download"
         self.lane = Lane(direction, direction, stages, guarded=True, work=self._work)
 
-    def _work(self, _place: Workplace, hold: Hold) -> Result:
-        self.given.append(hold.vod.twitch_vod_id)
+    def _work(self, _place: Workplace, claimed: ClaimedVod) -> Result:
+        self.given.append(claimed.vod.twitch_vod_id)
         self.begun.set()
         self.go_on.wait(20)
         return Result(self.outcome)

@@ -26,7 +26,7 @@ from tests.sandbox.vods import Vod
 from vodtender.errors import Transient
 from vodtender.model.outcome import Adopted, Failed
 from vodtender.pipeline import download
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.work import Lane, Result, work_on_next
 from vodtender.pipeline.workplace import Workplace
 
@@ -48,7 +48,7 @@ def problem(fetcher: Fetcher, vod: Vod) -> tuple[str, str | None, str | None]:
     return row["stage"], row["problem_code"], row["waiting_for"]
 
 
-def unreachable(_place: Workplace, _hold: Hold) -> Result:
+def unreachable(_place: Workplace, _claimed: ClaimedVod) -> Result:
     """What a download comes to while Twitch is down."""
     return Result(Failed(Transient("Twitch answers with HTTP 500.", code="http_500")))
 
@@ -61,7 +61,7 @@ def breaker_state(fetcher: Fetcher) -> dict[str, str]:
     return {row["key"].removeprefix("circuit_"): row["value"] for row in rows}
 
 
-def spared(_place: Workplace, _hold: Hold) -> Result:
+def spared(_place: Workplace, _claimed: ClaimedVod) -> Result:
     """What a download comes to when the file is there."""
     return Result(Adopted())
 
@@ -70,9 +70,9 @@ def worked_on(fetcher: Fetcher, lane: Lane) -> list[str]:
     """The VODs that it takes up until there is none left to do."""
     taken: list[str] = []
 
-    def note(place: Workplace, hold: Hold) -> Result:
-        taken.append(hold.vod.twitch_vod_id)
-        return lane.work(place, hold)
+    def note(place: Workplace, claimed: ClaimedVod) -> Result:
+        taken.append(claimed.vod.twitch_vod_id)
+        return lane.work(place, claimed)
 
     while work_on_next(fetcher.place, replace(lane, work=note)):
         pass
@@ -299,7 +299,7 @@ def test_a_mistake_in_the_work_itself_is_contained(
     vod = fetcher.new()
     fetcher.restart(DOWNLOAD_BACKOFF_BASE="1h")
 
-    def mistaken(_place: Any, _hold: Hold) -> Result:
+    def mistaken(_place: Any, _claimed: ClaimedVod) -> Result:
         raise ZeroDivisionError
 
     with caplog.at_level("INFO", "vodtender"):

@@ -23,8 +23,8 @@ from vodtender.model.outcome import (
 )
 from vodtender.model.vod import FileRecord
 from vodtender.pipeline.accounts import Accounts
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.directory import open_directory
-from vodtender.pipeline.hold import Hold
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.work import Lane, Result, work_on_next
 from vodtender.pipeline.workplace import Workplace
@@ -183,9 +183,9 @@ class Worker:
     def begin(self, direction: str, outcome: Outcome, *, heeds_stop: bool = True) -> None:
         lanes = {"download": queue.DOWNLOADS, "upload": queue.UPLOADS, "verify": queue.CHECKS}
 
-        def work(_place: Workplace, hold: Hold) -> Result:
+        def work(_place: Workplace, claimed: ClaimedVod) -> Result:
             self.at_work.set()
-            while not (heeds_stop and hold.should_stop()) and not self.go_on.wait(0.02):
+            while not (heeds_stop and claimed.should_stop()) and not self.go_on.wait(0.02):
                 pass
             return Result(outcome)
 

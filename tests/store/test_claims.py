@@ -281,7 +281,7 @@ def test_whoever_has_lost_it_can_write_nothing_more_even_if_it_takes_it_again(
     change = Change(Standing(Stage.PUBLISHED, video_id="STALE"))
     attempts: list[Callable[[], object]] = [
         lambda: claims.renew(connection, lost, 60, None),
-        lambda: claims.hold(connection, lost),
+        lambda: claims.lock(connection, lost),
         lambda: claims.advance(connection, lost, Stage.UPLOADING),
         lambda: claims.settle(connection, lost, vod.stage, change),
     ]
@@ -366,7 +366,7 @@ def test_a_cancel_reaches_the_worker_with_its_next_heartbeat(connection: Connect
     assert claims.renew(connection, claim, 60, None) is None
     connection.execute("UPDATE vods SET cancel_reason = 'not wanted'")
     assert claims.renew(connection, claim, 60, None) == "not wanted"
-    assert claims.hold(connection, claim) == "not wanted"
+    assert claims.lock(connection, claim) == "not wanted"
 
 
 # --- waiting ----------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def test_whoever_works_on_it_loses_it_and_can_write_nothing_more(
     after = rows.raw(connection)
     attempts: list[Callable[[], object]] = [
         lambda: claims.renew(connection, claim, 60, None),
-        lambda: claims.hold(connection, claim),
+        lambda: claims.lock(connection, claim),
         lambda: claims.advance(connection, claim, Stage.UPLOADING),
         lambda: claims.settle(connection, claim, vod.stage, Change(Standing(Stage.PUBLISHED))),
     ]

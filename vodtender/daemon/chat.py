@@ -103,8 +103,8 @@ class Chat(threading.Thread):
 
     @property
     def _automatic(self) -> list[ChannelChat]:
-        held = [self._channels[name] for name in self._claims]
-        return [one for one in held if isinstance(one, ChannelChat)]
+        ours = [self._channels[name] for name in self._claims]
+        return [one for one in ours if isinstance(one, ChannelChat)]
 
     def _hold_leases(self) -> None:
         """Which channels are this worker's. While the database is away they stay what they

@@ -7,7 +7,7 @@ from vodtender.model.outcome import Held
 from vodtender.model.quota import pacific_day
 from vodtender.model.upload_limits import Limits
 from vodtender.model.vod import Waiting
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.oauth_services import SERVICES, YOUTUBE
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import claims, tokens, uploads
@@ -37,12 +37,12 @@ def why_held(place: Workplace, account: str) -> Held | None:
     return Held(held.reason, held.code, held.held_until, reason)
 
 
-def spend(place: Workplace, hold: Hold, upload: Upload) -> Held | None:
+def spend(place: Workplace, claimed: ClaimedVod, upload: Upload) -> Held | None:
     """Counts an attempt in the ledger, unless our own limits of the day forbid it.
 
     Raises LeaseLost.
     """
-    vod, settings = hold.vod, place.settings
+    vod, settings = claimed.vod, place.settings
     limits = Limits(
         uploads=settings.upload_daily_limit,
         backfill_uploads=settings.backfill_upload_daily_limit,
@@ -51,7 +51,7 @@ def spend(place: Workplace, hold: Hold, upload: Upload) -> Held | None:
         spread=settings.upload_spread,
     )
     with place.database.transaction() as connection:
-        claims.hold(connection, hold.claim)
+        claims.lock(connection, claimed.claim)
         now = clock(connection)
         uploads.lock_project(connection, upload.project)
         day = pacific_day(now)

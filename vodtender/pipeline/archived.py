@@ -13,7 +13,7 @@ from vodtender.model.step import problem_text
 from vodtender.model.vod import Waiting
 from vodtender.pipeline.archive_shelf import LostCopyError
 from vodtender.pipeline.archiving import bring_back
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store.database import clock
 
@@ -22,13 +22,13 @@ _LOOK_AGAIN_ELSE = timedelta(minutes=15)
 _log = log.get("archive")
 
 
-def for_upload(place: Workplace, hold: Hold, copy: ArchivedFile) -> Path | Held | FileGone:
+def for_upload(place: Workplace, claimed: ClaimedVod, copy: ArchivedFile) -> Path | Held | FileGone:
     """Fetches a VOD's file back for its upload. What the archive fails with is no failure of the
     VOD: it waits. Raises Stopped, LeaseLost, DatabaseUnavailable."""
     try:
         found = bring_back(
             place,
-            hold,
+            claimed,
             copy,
             tier=place.settings.archive_tier,
             actor=place.worker_id,
@@ -37,7 +37,7 @@ def for_upload(place: Workplace, hold: Hold, copy: ArchivedFile) -> Path | Held 
     except (Stopped, LeaseLost, DatabaseUnavailable):
         raise
     except LostCopyError as error:
-        _log.error("an archived file is lost", vod=hold.vod.twitch_vod_id, place=copy.place)
+        _log.error("an archived file is lost", vod=claimed.vod.twitch_vod_id, place=copy.place)
         return FileGone(error.message)
     except VodtenderError as error:
         return _held(

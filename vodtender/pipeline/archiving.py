@@ -1,8 +1,8 @@
 """One VOD's file on its way to the archive and back.
 
 A file goes only when its copy is proven and stored in the database; so at whatever moment this
-is cut off, the file is here, or where the database says. The VOD is held by a claim meanwhile,
-as by any other work: nobody else moves, uploads or prunes it, and who edits it ends that.
+is cut off, the file is here, or where the database says. The VOD is claimed meanwhile, as by any
+other work: nobody else moves, uploads or prunes it, and who edits it ends that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, VodtenderE
 from vodtender.model.archive import ArchivedFile
 from vodtender.model.vod import Vod
 from vodtender.pipeline.archive_shelf import LostCopyError, Shelf, Shelves, Thawing, known_copy
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.prune import look
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import archive, audit, claims, files
@@ -74,60 +74,60 @@ class Mover:
         """
         path, size_bytes = self.place.directory.file_of(vod), vod.file_size_bytes or 0
         with self.place.database.transaction() as connection:
-            claimed = archive.claim(
+            taken = archive.claim(
                 connection,
                 vod.id,
                 self.place.worker_id,
                 directory_id=self.place.directory.id,
                 lease_seconds=self.place.settings.lease_seconds,
             )
-        if claimed is None:
+        if taken is None:
             return Moved(vod.twitch_vod_id, path, size_bytes, Fate.STAYS, "it is being worked on")
         try:
-            with Hold(self.place, claimed) as hold:
-                return self._move(hold, path, told)
+            with ClaimedVod(self.place, taken) as claimed:
+                return self._move(claimed, path, told)
         except (LeaseLost, Stopped):
             if self.place.stopping.is_set():
                 raise
             why = "somebody has changed the VOD meanwhile"
             return Moved(vod.twitch_vod_id, path, size_bytes, Fate.STAYS, why)
         finally:
-            give_back(self.place, claimed)
+            give_back(self.place, taken)
 
-    def _move(self, hold: Hold, path: Path, told: Told) -> Moved:
-        vod = hold.vod
+    def _move(self, claimed: ClaimedVod, path: Path, told: Told) -> Moved:
+        vod = claimed.vod
         size_bytes, foreign = look(path, vod)
         if foreign is not None:
             return Moved(vod.twitch_vod_id, path, size_bytes, Fate.STAYS, foreign)
         before = _signature(path)
-        copy = self._known_copy(hold, path) or self._new_copy(hold, path, told)
-        return self._let_go(hold, path, before, copy)
+        copy = self._known_copy(claimed, path) or self._new_copy(claimed, path, told)
+        return self._let_go(claimed, path, before, copy)
 
-    def _known_copy(self, hold: Hold, path: Path) -> ArchivedFile | None:
+    def _known_copy(self, claimed: ClaimedVod, path: Path) -> ArchivedFile | None:
         """An earlier copy of this very file, if it is still there and so is the file."""
-        copy = known_copy(self.place.database, hold.vod)
+        copy = known_copy(self.place.database, claimed.vod)
         if copy is None:
             return None
         shelf = self.shelves.of(copy)
         if shelf.problem_of(copy, read=False, progress=lambda _: None) is not None:
             return None
-        why = self.place.intact.why_not(path, hold.vod, hold.should_stop)
+        why = self.place.intact.why_not(path, claimed.vod, claimed.should_stop)
         return copy if why is None else None
 
-    def _new_copy(self, hold: Hold, path: Path, told: Told) -> ArchivedFile:
-        vod = hold.vod
+    def _new_copy(self, claimed: ClaimedVod, path: Path, told: Told) -> ArchivedFile:
+        vod = claimed.vod
         total = vod.file_size_bytes or 0
 
         def progress(done: int) -> None:
             told(done)
-            hold.report(Progress(_DIRECTION, "to the archive", done, total, None))
+            claimed.report(Progress(_DIRECTION, "to the archive", done, total, None))
 
         kept = self.shelves.current.keep(
             path,
             vod,
             side_by_side=self.side_by_side,
             progress=progress,
-            should_stop=hold.should_stop,
+            should_stop=claimed.should_stop,
         )
         now = datetime.now(UTC)
         copy = ArchivedFile(
@@ -143,7 +143,7 @@ class Mover:
             checked_at=now,
         )
         with self.place.database.transaction(actor=self.actor) as connection:
-            claims.hold(connection, hold.claim)
+            claims.lock(connection, claimed.claim)
             archive.put(connection, copy)
             audit.record(
                 connection,
@@ -162,12 +162,14 @@ class Mover:
         _log.info("archived", vod=vod.twitch_vod_id, to=copy.place, size_bytes=total)
         return copy
 
-    def _let_go(self, hold: Hold, path: Path, before: tuple[int, ...], copy: ArchivedFile) -> Moved:
+    def _let_go(
+        self, claimed: ClaimedVod, path: Path, before: tuple[int, ...], copy: ArchivedFile
+    ) -> Moved:
         """The file itself comes last: whatever goes wrong before, it is still there."""
-        vod = hold.vod
+        vod = claimed.vod
         size_bytes = vod.file_size_bytes or 0
         with self.place.database.transaction(actor=self.actor) as connection:
-            claims.hold(connection, hold.claim)
+            claims.lock(connection, claimed.claim)
             if _signature(path) != before:
                 why = "it has been changed since it was copied"
                 return Moved(vod.twitch_vod_id, path, size_bytes, Fate.STAYS, why, copy.place)
@@ -203,7 +205,7 @@ def _signature(path: Path) -> tuple[int, ...]:
 
 
 def bring_back(
-    place: Workplace, hold: Hold, copy: ArchivedFile, *, tier: str, actor: str, told: Told
+    place: Workplace, claimed: ClaimedVod, copy: ArchivedFile, *, tier: str, actor: str, told: Told
 ) -> Path | Thawing:
     """Puts a VOD's archived file back into DATA_DIR, under its name, and proves it; or says when
     that can be done, because it had to be asked for first. The copy stays in the archive.
@@ -221,7 +223,7 @@ def bring_back(
                 with place.database.transaction() as connection:
                     archive.asked(connection, copy, tier)
             return thawing
-        return _fetched(place, hold, copy, shelf, actor=actor, told=told)
+        return _fetched(place, claimed, copy, shelf, actor=actor, told=told)
     except LostCopyError as error:
         with place.database.transaction() as connection:
             archive.looked(connection, copy, error.message)
@@ -229,22 +231,28 @@ def bring_back(
 
 
 def _fetched(
-    place: Workplace, hold: Hold, copy: ArchivedFile, shelf: Shelf, *, actor: str, told: Told
+    place: Workplace,
+    claimed: ClaimedVod,
+    copy: ArchivedFile,
+    shelf: Shelf,
+    *,
+    actor: str,
+    told: Told,
 ) -> Path:
-    vod = hold.vod
+    vod = claimed.vod
     _need_room(place, copy.size_bytes)
 
     def progress(done: int) -> None:
         told(done)
-        hold.report(Progress(_DIRECTION, "from the archive", done, copy.size_bytes, None))
+        claimed.report(Progress(_DIRECTION, "from the archive", done, copy.size_bytes, None))
 
     work = place.directory.work(vod.twitch_vod_id)
     made = work / _TEMPORARY
     try:
         with occupied(work):
-            shelf.fetch(copy, made, progress=progress, should_stop=hold.should_stop)
+            shelf.fetch(copy, made, progress=progress, should_stop=claimed.should_stop)
             with place.database.transaction(actor=actor) as connection:
-                claims.hold(connection, hold.claim)
+                claims.lock(connection, claimed.claim)
                 path = place.directory.place(made, vod)
                 archive.put_back(connection, vod.id, str(path), place.directory.id)
                 audit.record(

@@ -64,10 +64,10 @@ class _Look:
         """
         settings = self.place.settings
         with self.place.database.transaction() as connection:
-            held = leases.renew(
+            is_ours = leases.renew(
                 connection, _lease(self.channel), self.place.worker_id, self.claim, _LEASE_SECONDS
             )
-            if not held:
+            if not is_ours:
                 raise LeaseLost(f"The lease on looking at {self.channel} has ended.")
             now = clock(connection)
             wanted = [

@@ -27,7 +27,7 @@ from vodtender.model.outcome import (
 )
 from vodtender.model.vod import FileRecord, Vod
 from vodtender.pipeline.archive_shelf import known_copy
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.prune import discard_idle
 from vodtender.pipeline.published import published_video
 from vodtender.pipeline.work import Lane, Result
@@ -40,47 +40,47 @@ _COPIES = 2
 _log = log.get("download")
 
 
-def download(place: Workplace, hold: Hold) -> Result:
+def download(place: Workplace, claimed: ClaimedVod) -> Result:
     """Fetches one VOD, unless YouTube or the disk has it already."""
-    found = _spared(place, hold)
+    found = _spared(place, claimed)
     if found is not None:
         return Result(found)
     metrics.downloads_started.inc()
     began = time.monotonic()
-    _log.info("download started", vod=hold.vod.twitch_vod_id, channel=hold.vod.channel)
-    watch = _Watch(hold)
+    _log.info("download started", vod=claimed.vod.twitch_vod_id, channel=claimed.vod.channel)
+    watch = _Watch(claimed)
     try:
         with place.bandwidth.used():
             fetched = fetch(
-                _request(place, hold.vod),
+                _request(place, claimed.vod),
                 on_progress=watch.note,
-                should_stop=hold.should_stop,
-                on_log=lambda level, text: _child_says(hold.vod, level, text),
+                should_stop=claimed.should_stop,
+                on_log=lambda level, text: _child_says(claimed.vod, level, text),
             )
     except VodtenderError as error:
-        return Result(_failed(place, hold.vod, error, watch))
+        return Result(_failed(place, claimed.vod, error, watch))
     if isinstance(fetched, StillRecording):
         return Result(Recording())
-    place.room.fitted(hold.vod)
-    _learn_names(place, hold, fetched)
+    place.room.fitted(claimed.vod)
+    _learn_names(place, claimed, fetched)
     metrics.downloads_succeeded.inc()
     metrics.download_seconds.observe(time.monotonic() - began)
-    return _fetched(place, hold.vod, fetched)
+    return _fetched(place, claimed.vod, fetched)
 
 
 LANE = Lane("download", "download", queue.DOWNLOADS, guarded=True, work=download)
 
 
-def _spared(place: Workplace, hold: Hold) -> Outcome | None:
+def _spared(place: Workplace, claimed: ClaimedVod) -> Outcome | None:
     """What makes a download needless: the video on YouTube, or the file on the disk."""
-    vod = hold.vod
+    vod = claimed.vod
     if vod.recheck or vod.video_id is not None:
-        video_id = published_video(place, hold)
+        video_id = published_video(place, claimed)
         if video_id is not None:
             return OnYouTube(video_id)
     if vod.recheck and place.directory.holds(vod):
         path = place.directory.file_of(vod)
-        if place.intact.why_not(path, vod, hold.should_stop) is None:
+        if place.intact.why_not(path, vod, claimed.should_stop) is None:
             return Adopted()
     if vod.recheck and known_copy(place.database, vod) is not None:
         return Adopted()  # its upload fetches it
@@ -109,12 +109,12 @@ def _request(place: Workplace, vod: Vod) -> FetchRequest:
 class _Watch:
     """Turns the child's progress into what `status` shows."""
 
-    hold: Hold
+    claimed: ClaimedVod
     last: FetchProgress | None = None
 
     def note(self, progress: FetchProgress) -> None:
         self.last = progress
-        self.hold.report(
+        self.claimed.report(
             Progress(
                 "download",
                 progress.phase,
@@ -173,13 +173,13 @@ def _placed(place: Workplace, vod: Vod, target: Path, sha256: str) -> None:
     place.drop_work(vod)
 
 
-def _learn_names(place: Workplace, hold: Hold, fetched: FetchedVod) -> None:
+def _learn_names(place: Workplace, claimed: ClaimedVod, fetched: FetchedVod) -> None:
     """A VOD that was added by its number has neither title nor channel yet."""
-    vod = hold.vod
+    vod = claimed.vod
     if vod.channel and vod.title and vod.date:
         return
     with place.database.transaction() as connection:
-        claims.hold(connection, hold.claim)
+        claims.lock(connection, claimed.claim)
         vods.describe(
             connection,
             vod,

@@ -22,7 +22,7 @@ from vodtender.errors import (
 from vodtender.model.video_metadata import marker
 from vodtender.model.vod import Vod
 from vodtender.model.youtube_answers import SessionAt, SessionDone, SessionGone, VideoStatus
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import claims, uploads
 from vodtender.store.uploads import Upload
@@ -44,12 +44,12 @@ class PartState:
     may_be_complete: bool = False
 
 
-def published_video(place: Workplace, hold: Hold) -> str | None:
+def published_video(place: Workplace, claimed: ClaimedVod) -> str | None:
     """The id of the video that YouTube has of a VOD, if it can be asked and has one.
 
     Trouble with asking is no answer: then it is asked again before the upload.
     """
-    vod = hold.vod
+    vod = claimed.vod
     with place.database.transaction() as connection:
         if not place.accounts.uploads_wanted(connection):
             return None
@@ -59,7 +59,7 @@ def published_video(place: Workplace, hold: Hold) -> str | None:
             if recorded_status(place, vod, known) is not None:
                 return vod.video_id
         else:
-            states = {upload.part: _learnt(place, hold, upload) for upload in known}
+            states = {upload.part: _learnt(place, claimed, upload) for upload in known}
             whole = whole_upload(known, states)
             if whole is not None:
                 return whole
@@ -124,23 +124,23 @@ def state_of(place: Workplace, vod: Vod, upload: Upload) -> PartState:
             return PartState(may_be_complete=upload.sent_bytes >= upload.size_bytes)
 
 
-def settle_part(place: Workplace, hold: Hold, upload: Upload) -> PartState:
+def settle_part(place: Workplace, claimed: ClaimedVod, upload: Upload) -> PartState:
     """`state_of`, and where that leaves it open, what the channel's uploads show. What turns out
     to be a video is recorded as one. Raises LeaseLost."""
-    state = _learnt(place, hold, upload)
+    state = _learnt(place, claimed, upload)
     if not state.may_be_complete:
         return state
-    found = find_video(place, hold.vod, upload.account, part=upload.part, parts=upload.parts)
+    found = find_video(place, claimed.vod, upload.account, part=upload.part, parts=upload.parts)
     if found is None:
         return state
-    record(place, hold, upload, found)
+    record(place, claimed, upload, found)
     return PartState(video_id=found)
 
 
-def record(place: Workplace, hold: Hold, upload: Upload, video_id: str) -> None:
+def record(place: Workplace, claimed: ClaimedVod, upload: Upload, video_id: str) -> None:
     """The part is on YouTube. Raises LeaseLost."""
     with place.database.transaction() as connection:
-        claims.hold(connection, hold.claim)
+        claims.lock(connection, claimed.claim)
         uploads.finish(connection, upload.vod_id, upload.part, video_id)
 
 
@@ -157,10 +157,10 @@ def session_uri(place: Workplace, vod: Vod, upload: Upload) -> str:
     return box.open_session(upload.session_uri, vod.twitch_vod_id, upload.part)
 
 
-def _learnt(place: Workplace, hold: Hold, upload: Upload) -> PartState:
-    state = state_of(place, hold.vod, upload)
+def _learnt(place: Workplace, claimed: ClaimedVod, upload: Upload) -> PartState:
+    state = state_of(place, claimed.vod, upload)
     if state.video_id is not None and upload.video_id is None:
-        record(place, hold, upload, state.video_id)
+        record(place, claimed, upload, state.video_id)
     return state
 
 

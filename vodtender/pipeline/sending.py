@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vodtender.errors import Rejected, Stopped, Uncertain, VodtenderError
 from vodtender.model.outcome import Failed
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import claims, uploads
 from vodtender.store.claims import Progress
@@ -19,7 +19,7 @@ class Sending:
     """How far one run of chunks of an upload is, which began at byte `start`."""
 
     place: Workplace
-    hold: Hold
+    claimed: ClaimedVod
     session: Upload
     start: int
     began: float = field(default_factory=time.monotonic)
@@ -35,7 +35,7 @@ class Sending:
         elapsed = time.monotonic() - self.began
         speed = (received_bytes - self.start) / elapsed if elapsed > 0.5 else None
         size = self.session.size_bytes
-        self.hold.report(Progress("upload", "sending", received_bytes, size, speed))
+        self.claimed.report(Progress("upload", "sending", received_bytes, size, speed))
 
     def begin_last(self) -> None:
         """From here on the upload may be complete, whatever becomes of us.
@@ -45,7 +45,7 @@ class Sending:
             Stopped: nor does one whose work an operator has cancelled.
         """
         with self.place.database.transaction() as connection:
-            if claims.hold(connection, self.hold.claim) is not None:
+            if claims.lock(connection, self.claimed.claim) is not None:
                 raise Stopped("the upload was cancelled before its last chunk")
             uploads.note_last(connection, self.session.vod_id, self.session.part)
         self.last_begun = True

@@ -29,7 +29,7 @@ from vodtender.model.vod import Stage, Vod
 from vodtender.model.youtube_parts import Part
 from vodtender.pipeline import allowance, archived, published
 from vodtender.pipeline.archive_shelf import known_copy
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.parts import cut_files
 from vodtender.pipeline.sending import Sending
 from vodtender.pipeline.work import Lane, Result
@@ -47,11 +47,11 @@ class _Ended(Exception):  # noqa: N818 - carries an outcome, not a failure
         self.outcome = outcome
 
 
-def upload(place: Workplace, hold: Hold) -> Result:
+def upload(place: Workplace, claimed: ClaimedVod) -> Result:
     """Brings one VOD to YouTube, going on where an earlier try was cut off."""
     began = time.monotonic()
     try:
-        outcome: Outcome = _Delivery(place, hold).run()
+        outcome: Outcome = _Delivery(place, claimed).run()
     except _Ended as ended:
         outcome = ended.outcome
     except (Stopped, LeaseLost, DatabaseUnavailable):
@@ -64,7 +64,7 @@ def upload(place: Workplace, hold: Hold) -> Result:
         return Result(outcome)
     metrics.uploads_succeeded.inc()
     metrics.upload_seconds.observe(time.monotonic() - began)
-    return Result(outcome, afterwards=lambda: place.drop_work(hold.vod))
+    return Result(outcome, afterwards=lambda: place.drop_work(claimed.vod))
 
 
 LANE = Lane("upload", "upload", queue.UPLOADS, guarded=True, work=upload)
@@ -75,14 +75,14 @@ class _Delivery:
     """The upload of one VOD, part by part."""
 
     place: Workplace
-    hold: Hold
+    claimed: ClaimedVod
     known: dict[int, Upload] = field(default_factory=dict)
     open_at: dict[int, int] = field(default_factory=dict)
     """How far the open sessions are, by part."""
 
     @property
     def vod(self) -> Vod:
-        return self.hold.vod
+        return self.claimed.vod
 
     @property
     def account(self) -> str:
@@ -114,7 +114,7 @@ class _Delivery:
         for upload in known:
             if upload.video_id is None:
                 self.check_usable(upload.account)
-            state = published.settle_part(self.place, self.hold, upload)
+            state = published.settle_part(self.place, self.claimed, upload)
             if state.may_be_complete:
                 raise _Ended(Absent())
             if state.open_at is not None:
@@ -130,8 +130,8 @@ class _Delivery:
             why = f"its file lies in another place ({vod.downloaded_path})"
         else:
             path = directory.file_of(vod)
-            self.hold.report(Progress("upload", "checking", 0, vod.file_size_bytes, None))
-            changed = self.place.intact.why_not(path, vod, self.hold.should_stop)
+            self.claimed.report(Progress("upload", "checking", 0, vod.file_size_bytes, None))
+            changed = self.place.intact.why_not(path, vod, self.claimed.should_stop)
             if changed is None:
                 return path
             why = changed
@@ -142,10 +142,10 @@ class _Delivery:
         if not self.open_at:  # it would only lie here and wait
             self.check_usable(self.account)
             self.unless_held(allowance.why_held(self.place, self.account))
-        found = archived.for_upload(self.place, self.hold, copy)
+        found = archived.for_upload(self.place, self.claimed, copy)
         if not isinstance(found, Path):
             raise _Ended(found)
-        self.hold.vod = replace(
+        self.claimed.vod = replace(
             vod, downloaded_path=str(found), directory_id=self.place.directory.id
         )
         return found
@@ -160,8 +160,8 @@ class _Delivery:
         if len(parts) == 1:
             yield [(parts[0], path)]
             return
-        self.hold.report(Progress("upload", "cutting", 0, vod.file_size_bytes, None))
-        with cut_files(self.place, vod, path, parts, self.hold.should_stop) as cut:
+        self.claimed.report(Progress("upload", "cutting", 0, vod.file_size_bytes, None))
+        with cut_files(self.place, vod, path, parts, self.claimed.should_stop) as cut:
             yield [
                 (replace(part, of=len(cut)), file) for part, file in zip(parts, cut, strict=False)
             ]
@@ -187,7 +187,7 @@ class _Delivery:
         if found is not None:
             _log.info("found on YouTube", vod=self.vod.twitch_vod_id, video=found)
             with self.place.database.transaction() as connection:
-                claims.hold(connection, self.hold.claim)
+                claims.lock(connection, self.claimed.claim)
                 uploads.put(connection, replace(upload, video_id=found))
             return found
         return self.begin(upload, file, part)
@@ -217,7 +217,7 @@ class _Delivery:
     def begin(self, upload: Upload, file: Path, part: Part) -> str:
         """Opens a session and stores it before the first byte is sent."""
         metadata = metadata_of(self.place, self.vod, part)
-        self.unless_held(allowance.spend(self.place, self.hold, upload))
+        self.unless_held(allowance.spend(self.place, self.claimed, upload))
         youtube = self.place.accounts.youtube(upload.account)
         try:
             uri = youtube.open_session(metadata, upload.size_bytes, MIME)
@@ -226,9 +226,9 @@ class _Delivery:
         sealed = self.place.accounts.box.seal_session(uri, self.vod.twitch_vod_id, upload.part)
         session = replace(upload, session_uri=sealed)
         with self.place.database.transaction() as connection:
-            claims.advance(connection, self.hold.claim, Stage.UPLOADING)
+            claims.advance(connection, self.claimed.claim, Stage.UPLOADING)
             uploads.put(connection, session)
-        self.hold.vod = replace(self.vod, stage=Stage.UPLOADING)
+        self.claimed.vod = replace(self.vod, stage=Stage.UPLOADING)
         return self.send(session, file, uri, 0)
 
     def send(self, session: Upload, file: Path, uri: str, start: int) -> str:
@@ -236,8 +236,8 @@ class _Delivery:
         vod = self.vod.twitch_vod_id
         _log.info("upload started", vod=vod, start=start, size=session.size_bytes)
         if self.vod.stage is not Stage.UPLOADING:
-            self.hold.advance(Stage.UPLOADING)
-        sending = Sending(self.place, self.hold, session, start)
+            self.claimed.advance(Stage.UPLOADING)
+        sending = Sending(self.place, self.claimed, session, start)
         try:
             video_id = self.place.accounts.youtube(session.account).send(
                 uri,
@@ -247,13 +247,13 @@ class _Delivery:
                 chunk_bytes=self.place.settings.upload_chunk_size,
                 on_progress=sending.note,
                 on_last=sending.begin_last,
-                should_stop=self.hold.should_stop,
+                should_stop=self.claimed.should_stop,
             )
         except (Stopped, LeaseLost, DatabaseUnavailable):
             raise
         except VodtenderError as error:
             raise _Ended(sending.failed(error)) from error
-        published.record(self.place, self.hold, session, video_id)
+        published.record(self.place, self.claimed, session, video_id)
         return video_id
 
     # --- accounts and limits ------------------------------------------------------------

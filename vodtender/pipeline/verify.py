@@ -21,7 +21,7 @@ from vodtender.model.outcome import (
 )
 from vodtender.model.vod import Stage, Vod
 from vodtender.model.youtube_answers import VideoStatus
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.prune import by_settings, prune
 from vodtender.pipeline.published import (
     find_video,
@@ -38,17 +38,17 @@ from vodtender.store.uploads import Upload
 _log = log.get("verify")
 
 
-def verify(place: Workplace, hold: Hold) -> Result:
+def verify(place: Workplace, claimed: ClaimedVod) -> Result:
     """Asks YouTube about one VOD that was, or may have been, uploaded."""
-    vod = hold.vod
+    vod = claimed.vod
     with place.database.transaction() as connection:
         known = uploads.of_vod(connection, vod.id)
     if vod.stage is Stage.FINALIZING:
-        outcome = _Settling(place, hold, known).run()
+        outcome = _Settling(place, claimed, known).run()
         if isinstance(outcome, OnYouTube):
             metrics.uploads_succeeded.inc()
         return Result(outcome)
-    outcome = _Looking(place, hold, known).run()
+    outcome = _Looking(place, claimed, known).run()
     if isinstance(outcome, Processed):
         return Result(outcome, afterwards=lambda: _free_disk(place, vod))
     return Result(outcome)
@@ -62,14 +62,14 @@ class _Settling:
     """An upload of which nobody knows whether it took effect."""
 
     place: Workplace
-    hold: Hold
+    claimed: ClaimedVod
     known: list[Upload]
 
     def run(self) -> Outcome:
-        vod = self.hold.vod
+        vod = self.claimed.vod
         states = {}
         for upload in self.known:
-            state = settle_part(self.place, self.hold, upload)
+            state = settle_part(self.place, self.claimed, upload)
             if state.may_be_complete:
                 return Absent()
             states[upload.part] = state
@@ -88,11 +88,11 @@ class _Looking:
     """Videos that YouTube has and may not have processed yet."""
 
     place: Workplace
-    hold: Hold
+    claimed: ClaimedVod
     known: list[Upload]
 
     def run(self) -> Outcome:
-        vod = self.hold.vod
+        vod = self.claimed.vod
         ours = [upload for upload in self.known if upload.video_id is not None]
         videos = {str(upload.video_id): upload.account for upload in ours}
         if vod.video_id is not None and vod.video_id not in videos:
@@ -116,7 +116,7 @@ class _Looking:
     def _refused(self, refused: list[VideoStatus]) -> Outcome:
         """An upload may be there twice, because the first was not to be seen for long: then
         YouTube refuses the second as a duplicate, and the first is the one that counts."""
-        vod = self.hold.vod
+        vod = self.claimed.vod
         first = vod.video_id
         for status in refused:
             upload = next((u for u in self.known if u.video_id == status.video_id), None)
@@ -126,7 +126,7 @@ class _Looking:
                 return Refused(tuple(status.video_id for status in refused), why)
             _log.info("the same video is there", vod=vod.twitch_vod_id, video=twin)
             if upload is not None:
-                record(self.place, self.hold, upload, twin)
+                record(self.place, self.claimed, upload, twin)
             if upload is None or upload.part == 1:
                 first = twin
         assert first is not None
@@ -134,7 +134,7 @@ class _Looking:
 
     def _twin(self, upload: Upload | None) -> str | None:
         """Another video of the same VOD and part that YouTube has not refused."""
-        vod = self.hold.vod
+        vod = self.claimed.vod
         if upload is None:
             account = self.place.accounts.name_for(vod.channel)
             return find_video(self.place, vod, account, part=1, parts=1)

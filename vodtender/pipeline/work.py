@@ -15,7 +15,7 @@ from vodtender.model.breaker import Breaker, Direction
 from vodtender.model.change import Change, Signal
 from vodtender.model.outcome import Failed, Interrupted, Outcome
 from vodtender.model.vod import Stage, Vod
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store import audit, breaker, catalog, claims, pause, queue
 from vodtender.store.claims import Claim
@@ -62,7 +62,7 @@ class Lane:
     direction: Direction
     stages: Sequence[Stage]
     guarded: bool
-    work: Callable[[Workplace, Hold], Result]
+    work: Callable[[Workplace, ClaimedVod], Result]
 
 
 def work_on_next(place: Workplace, lane: Lane) -> bool:
@@ -77,19 +77,19 @@ def work_on_next(place: Workplace, lane: Lane) -> bool:
         return False
     place.at_work.add(vod.id)
     try:
-        with Hold(place, vod) as hold:
-            result = _outcome(place, lane, hold)
-            _settle_patiently(place, lane, hold, result)
+        with ClaimedVod(place, vod) as claimed:
+            result = _outcome(place, lane, claimed)
+            _settle_patiently(place, lane, claimed, result)
     finally:
         place.at_work.discard(vod.id)
     return True
 
 
-def _outcome(place: Workplace, lane: Lane, hold: Hold) -> Result:
+def _outcome(place: Workplace, lane: Lane, claimed: ClaimedVod) -> Result:
     """Whatever happens in the work becomes an outcome."""
-    speaker = log.get(lane.name).bind(vod=hold.vod.twitch_vod_id)
+    speaker = log.get(lane.name).bind(vod=claimed.vod.twitch_vod_id)
     try:
-        result = lane.work(place, hold)
+        result = lane.work(place, claimed)
     except (Stopped, LeaseLost, DatabaseUnavailable) as error:
         speaker.debug("interrupted", why=error.message)
         result = Result(Interrupted())
@@ -102,36 +102,36 @@ def _outcome(place: Workplace, lane: Lane, hold: Hold) -> Result:
     return result
 
 
-def _settle_patiently(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
+def _settle_patiently(place: Workplace, lane: Lane, claimed: ClaimedVod, result: Result) -> None:
     """The database may be away, but what was done must not be forgotten."""
     while True:
-        hold.ending = True
+        claimed.ending = True
         try:
-            _settle(place, lane, hold, result)
+            _settle(place, lane, claimed, result)
             return
         except _NotPlaced as error:
             result = Result(Failed(error.meaning()))
         except LeaseLost:
             log.get(lane.name).warning(
-                "somebody else has the VOD by now; nothing is stored", vod=hold.vod.twitch_vod_id
+                "somebody else has the VOD by now; nothing is stored", vod=claimed.vod.twitch_vod_id
             )
             return
         except DatabaseUnavailable as error:
-            hold.ending = False
+            claimed.ending = False
             metrics.db_errors.inc()
             log.get(lane.name).warning(
                 "the database is away; waiting to store the result",
-                vod=hold.vod.twitch_vod_id,
+                vod=claimed.vod.twitch_vod_id,
                 why=error.message,
             )
             if place.stopping.wait(_RETRY_SECONDS):
                 return
 
 
-def _settle(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
-    vod = hold.vod
+def _settle(place: Workplace, lane: Lane, claimed: ClaimedVod, result: Result) -> None:
+    vod = claimed.vod
     with place.database.transaction() as connection:
-        cancel_reason = claims.hold(connection, hold.claim)
+        cancel_reason = claims.lock(connection, claimed.claim)
         if result.place_file is not None:
             try:
                 result.place_file()
@@ -142,7 +142,7 @@ def _settle(place: Workplace, lane: Lane, hold: Hold, result: Result) -> None:
         change = decision.after(vod, result.outcome, place.policy, now, jitter)
         if cancel_reason is not None:
             change = decision.cancelled(change, cancel_reason)
-        claims.settle(connection, hold.claim, vod.stage, change)
+        claims.settle(connection, claimed.claim, vod.stage, change)
         before, after = breaker.learn(
             connection,
             vod.channel,

@@ -292,7 +292,7 @@ def workplace(database: Database, settings: Settings) -> Iterator[Workplace]:
 
 
 def _bury_the_dead(place: Workplace) -> None:
-    """What a command that was killed here held, as a daemon would do it with its heartbeat."""
+    """Ends the claims of a command that was killed here, as a daemon does with its heartbeat."""
     for worker_id in _killed_commands(place.directory):
         with place.database.transaction() as connection:
             claims.release_all(connection, worker_id)
@@ -300,7 +300,7 @@ def _bury_the_dead(place: Workplace) -> None:
 
 
 def _killed_commands(directory: DataDirectory) -> Iterator[str]:
-    """What they hold is theirs no more, and no plan may count on it."""
+    """What they claimed is theirs no more, and no plan may count on it."""
     return (name for name in directory.dead_workers() if "-archive-" in name)
 
 

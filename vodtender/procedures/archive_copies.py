@@ -14,7 +14,7 @@ from vodtender.model.archive import ArchivedFile
 from vodtender.model.vod import Vod
 from vodtender.pipeline.archive_shelf import Shelves, Thawing
 from vodtender.pipeline.archiving import bring_back, give_back
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.workplace import Workplace
 from vodtender.procedures.archive import workplace
 from vodtender.procedures.progress import Stop, Tell, never, silent
@@ -127,31 +127,31 @@ def _fetch_once(
     place: Workplace, vod: Vod, copy: ArchivedFile, *, tier: str, actor: str, tell: Tell
 ) -> Fetched:
     with place.database.transaction() as connection:
-        claimed = archive.claim(
+        taken = archive.claim(
             connection,
             vod.id,
             place.worker_id,
             directory_id=None,
             lease_seconds=place.settings.lease_seconds,
         )
-    if claimed is None:
+    if taken is None:
         raise Locked(
             f"VOD {vod.twitch_vod_id} is being worked on just now.",
             hint=f"vodtender vods show {vod.twitch_vod_id}",
             code="vod_in_hand",
         )
     try:
-        with Hold(place, claimed) as hold:
+        with ClaimedVod(place, taken) as claimed:
             found = bring_back(
                 place,
-                hold,
+                claimed,
                 copy,
                 tier=tier,
                 actor=actor,
                 told=lambda done: tell("fetching", done, copy.size_bytes),
             )
     finally:
-        give_back(place, claimed)
+        give_back(place, taken)
     if isinstance(found, Thawing):
         return Fetched(copy, None, found)
     return Fetched(copy, found, None)

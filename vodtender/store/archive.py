@@ -107,7 +107,7 @@ def totals(connection: Connection) -> Totals:
     return found
 
 
-# --- holding a VOD while its file is moved ------------------------------------------------
+# --- claiming a VOD while its file is moved -----------------------------------------------
 
 
 def claim(

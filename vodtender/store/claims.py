@@ -62,7 +62,7 @@ def renew(
     return reason
 
 
-def hold(connection: Connection, claim: Claim) -> str | None:
+def lock(connection: Connection, claim: Claim) -> str | None:
     """Makes sure, until the transaction ends, that the claim is still good. Returns why the
     work is to be cancelled, if it is.
 
@@ -82,7 +82,7 @@ def hold(connection: Connection, claim: Claim) -> str | None:
 
 def advance(connection: Connection, claim: Claim, to: Stage) -> None:
     """The work goes on in another stage; the claim stays. Raises LeaseLost."""
-    hold(connection, claim)
+    lock(connection, claim)
     connection.execute(
         "UPDATE vods SET stage = %s, problem = NULL, problem_code = NULL WHERE id = %s",
         (to, claim.vod_id),
@@ -128,7 +128,7 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
             )
         )
     query = sql.SQL(
-        "UPDATE vods SET {} WHERE id = %(id)s AND worker_id = %(held_by)s"
+        "UPDATE vods SET {} WHERE id = %(id)s AND worker_id = %(claimed_by)s"
         " AND claim = %(claim)s AND stage = %(came_from)s RETURNING id"
     ).format(sql.SQL(", ").join(assignments))
     own = _named(claim)
@@ -137,7 +137,7 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
         {
             **values,
             "id": own["id"],
-            "held_by": own["worker_id"],
+            "claimed_by": own["worker_id"],
             "claim": own["claim"],
             "came_from": came_from,
         },

@@ -1,4 +1,4 @@
-"""Keeping hold of a VOD while it is worked on."""
+"""A VOD while it is worked on: its claim is renewed, and the work is told when to stop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _seconds() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-class Hold:
+class ClaimedVod:
     """Renews a claim from a thread of its own, and tells the work when it has to stop.
 
     The work asks `should_stop()` before everything it writes. It becomes true when the daemon

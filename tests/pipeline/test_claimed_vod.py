@@ -1,10 +1,10 @@
-"""Keeping hold of a VOD: when the work has to stop."""
+"""A VOD that is worked on: when the work has to stop."""
 
 from __future__ import annotations
 
 from tests.clients.ytdlp.fetches import wait_until
 from tests.pipeline.fetcher import Fetcher
-from vodtender.pipeline.hold import Hold
+from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.store import queue
 
 
@@ -25,8 +25,8 @@ def test_work_whose_lease_ran_out_unrenewed_stops_before_anybody_tells_it(
             channels=["alice"],
         )
     assert vod is not None
-    hold = Hold(place, vod)
-    assert not hold.should_stop()
-    wait_until(hold.should_stop)
-    hold.renew()
-    assert not hold.should_stop()
+    claimed = ClaimedVod(place, vod)
+    assert not claimed.should_stop()
+    wait_until(claimed.should_stop)
+    claimed.renew()
+    assert not claimed.should_stop()
