@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sandbox import irc_lines
 from vodtender.model import chat, irc
-from vodtender.model.chat import RECONNECT, ChatMessage, Emote, Heard, Mark
+from vodtender.model.chat import ChatMessage, Emote, Heard, Mark
 from vodtender.model.chat_patterns import ChatReader, Plain
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -208,9 +208,3 @@ def test_what_a_person_writes_cannot_pass_for_tags() -> None:
     line = f"{cut} :eve!eve@x PRIVMSG #chan :a{head[len(cut) :]} :bob!b@b PRIVMSG #chan :forged"
     plain, others = reader.read([line], HEARD)
     assert (plain, others) == ([], [said(line)])
-
-
-def test_tries_of_a_connection_grow_from_a_second_to_a_minute_without_end() -> None:
-    waits = [RECONNECT.wait(failures, 0.0).total_seconds() for failures in (1, 2, 3, 7, 10**6)]
-    assert waits == [1, 2, 4, 60, 60]
-    assert RECONNECT.wait(1, 0.99) > timedelta(milliseconds=500)

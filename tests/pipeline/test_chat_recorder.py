@@ -24,7 +24,7 @@ from vodtender.model.backoff import Backoff
 from vodtender.pipeline import chat_journal, chat_pieces
 from vodtender.pipeline.chat_flush import store_left_behind
 from vodtender.pipeline.chat_journal import Journal
-from vodtender.pipeline.chat_recorder import ChatRecorder, Manner
+from vodtender.pipeline.chat_recorder import RECONNECT, ChatRecorder, Manner
 from vodtender.pipeline.chat_target import Stream, Target
 from vodtender.pipeline.directory import DataDirectory, open_directory
 from vodtender.store import chat_recordings
@@ -405,3 +405,9 @@ def test_what_the_disk_does_not_take_is_kept_in_memory_up_to_a_limit(
             "neither the database nor the disk took it"
         ]
         assert journal.take() is None
+
+
+def test_tries_of_a_connection_grow_from_a_second_to_a_minute_without_end() -> None:
+    waits = [RECONNECT.wait(failures, 0.0).total_seconds() for failures in (1, 2, 3, 7, 10**6)]
+    assert waits == [1, 2, 4, 60, 60]
+    assert RECONNECT.wait(1, 0.99) > timedelta(milliseconds=500)

@@ -6,18 +6,14 @@ References: https://dev.twitch.tv/docs/chat/irc/ (commands and tags).
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import NamedTuple
 
-from vodtender.model.backoff import Backoff
 from vodtender.model.irc import Line
 
 RECORDED = frozenset({b"PRIVMSG", b"USERNOTICE", b"CLEARCHAT", b"CLEARMSG"})
 """Commands that say something about the chat; others are about the connection or who is there."""
-
-RECONNECT = Backoff(1_000_000_000, timedelta(seconds=1), timedelta(seconds=60))
-"""How long to wait before the next try of a connection: from 1 s to 60 s, without end."""
 
 LONGEST_ID = 100
 LONGEST_NAME = 100

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from vodtender import log, metrics
 from vodtender.clients.attempt import attempt
@@ -28,7 +28,7 @@ from vodtender.clients.twitch.irc import ChatLogin, Patience
 from vodtender.clients.twitch.irc_transport import DEFAULT_ADDRESS
 from vodtender.errors import AuthExpired, Transient
 from vodtender.model.backoff import Backoff
-from vodtender.model.chat import RECONNECT, Gap
+from vodtender.model.chat import Gap
 from vodtender.pipeline.chat_flush import Flusher, Pace
 from vodtender.pipeline.chat_journal import Journal
 from vodtender.pipeline.chat_reader import Reader
@@ -38,6 +38,9 @@ from vodtender.store.chat_recordings import Report
 from vodtender.store.database import Database
 
 _log = log.get("chat")
+
+RECONNECT = Backoff(1_000_000_000, timedelta(seconds=1), timedelta(seconds=60))
+"""How long to wait before the next try of a connection: from 1 s to 60 s, without end."""
 
 _TICK_SECONDS = 0.5
 _OVERLAP_SECONDS = 2.0

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from vodtender import log
 from vodtender.clients.twitch.irc import ChatLogin
-from vodtender.model.chat import RECONNECT
-from vodtender.pipeline.chat_recorder import ChatRecorder
+from vodtender.pipeline.chat_recorder import RECONNECT, ChatRecorder
 from vodtender.pipeline.chat_target import Target
 from vodtender.pipeline.workplace import Workplace
 
@@ -21,8 +20,8 @@ def lease_of(channel: str) -> str:
 
 
 class ChatSession(threading.Thread):
-    """Records into `target`. A recorder that dies is started again, a little later each
-    time."""
+    """Records into `target`. A recorder that dies is started again, at the pace of its own
+    connections."""
 
     def __init__(
         self, place: Workplace, target: Target, login: Callable[[], ChatLogin | None]
