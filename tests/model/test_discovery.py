@@ -16,7 +16,6 @@ from vodtender.model.discovery import (
     is_recording,
     live_by_thumbnail,
     look,
-    picture,
     vanishes_at,
     within_limits,
 )
@@ -58,10 +57,6 @@ class TestThumbnails:
 
     def test_a_highlight_that_keeps_the_placeholder_is_not_live(self) -> None:
         assert live_by_thumbnail("highlight", self.PLACEHOLDER) is False
-
-    def test_only_a_real_picture_is_shown_with_its_size_filled_in(self) -> None:
-        assert picture(self.PLACEHOLDER) is None
-        assert picture(self.REAL) == self.REAL.replace("%{width}x%{height}", "640x360")
 
 
 class TestRecording:

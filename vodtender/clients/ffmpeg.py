@@ -67,25 +67,6 @@ def convert_command(binary: Path) -> list[str]:
     return [str(binary), *QUIET, *read, "-map", "0", *TO_MP4, "-f", "mpegts", "pipe:1"]
 
 
-def remux(binary: Path, source: Path, target: Path, *, container: str) -> None:
-    """Copy the streams of a file into an MP4. Raises Transient(code="mux_failed")."""
-    command = mux_command(binary, container=container, source=str(source), target=str(target))
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.returncode:
-        raise failed("putting the VOD together", done.returncode, done.stderr)
-
-
-def join(binary: Path, parts: Sequence[Path], target: Path) -> None:
-    """Join MP4 files one after another with the concat demuxer. Raises Transient."""
-    listing = target.with_suffix(".parts.txt")
-    lines = [f"file 'file:{_quoted(part.resolve())}'\n" for part in parts]
-    listing.write_text("".join(lines), encoding="utf-8")
-    try:
-        remux(binary, listing, target, container="concat")
-    finally:
-        listing.unlink(missing_ok=True)
-
-
 def split(
     binary: Path,
     path: Path,
@@ -225,8 +206,3 @@ def _decoded_anything(progress: bytes) -> bool:
 
 def _tail(stderr: bytes) -> str:
     return " ".join(stderr.decode("utf-8", "replace").split())[-_WORDS:]
-
-
-def _quoted(path: Path) -> str:
-    """A path for a line of the concat demuxer's list, to be put between single quotes."""
-    return str(path).replace("'", r"'\''")

@@ -65,7 +65,6 @@ class Stored:
     size_bytes: int
     etag: str
     storage_class: str
-    modified_at: datetime
     crc32: int | None = None
     retrieval: Retrieval | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -125,7 +124,6 @@ class Store:
             size_bytes=said["ContentLength"],
             etag=said.get("ETag", "").strip('"'),
             storage_class=said.get("StorageClass", "STANDARD"),
-            modified_at=said["LastModified"],
             crc32=_whole_crc32(said),
             retrieval=_retrieval(said.get("Restore")),
             metadata=said.get("Metadata", {}),
@@ -142,7 +140,6 @@ class Store:
                         size_bytes=said["Size"],
                         etag=said.get("ETag", "").strip('"'),
                         storage_class=said.get("StorageClass", "STANDARD"),
-                        modified_at=said["LastModified"],
                     )
 
     def delete(self, at: S3Location) -> None:

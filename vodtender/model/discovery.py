@@ -31,7 +31,6 @@ class ListedVod:
     stream_id: str | None = None
     live: bool | None = None
     """Whether the listing calls it live; None: it does not say."""
-    thumbnail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +57,6 @@ def live_by_thumbnail(kind: Kind, thumbnail: str | None) -> bool | None:
     if not thumbnail:
         return None
     return _PROCESSING.search(thumbnail) is not None
-
-
-def picture(thumbnail: str | None) -> str | None:
-    """The address of a real picture, with the size filled into Helix's template."""
-    if not thumbnail or _PROCESSING.search(thumbnail):
-        return None
-    return re.sub(r"%?\{height\}", "360", re.sub(r"%?\{width\}", "640", thumbnail))
 
 
 # --- is it still being recorded? --------------------------------------------------------

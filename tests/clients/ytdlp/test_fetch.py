@@ -510,7 +510,6 @@ def test_a_channel_is_listed_page_by_page_with_its_kinds(in_world: World) -> Non
     assert [vod.live for vod in listed] == [True] + [False] * 6
     assert (listed[1].channel, listed[1].title) == ("alice", vods[0].title)
     assert (listed[1].started_at, listed[1].duration_seconds) == (vods[0].published_at, 7)
-    assert listed[0].thumbnail is None
 
 
 def test_a_listing_ends_at_its_limit(in_world: World) -> None:

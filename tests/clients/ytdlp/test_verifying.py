@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Made:
     stream, path = directory / "stream.ts", directory / "made.video"
     loop = media.loop(media.SMALL)
     stream.write_bytes(b"".join(loop.segment(place) for place in range(_COUNT)))
-    ffmpeg.remux(ffmpeg.find(), stream, path, container="mpegts")
+    subprocess.run(
+        ffmpeg.mux_command(
+            ffmpeg.find(), container="mpegts", source=str(stream), target=f"file:{path}"
+        ),
+        check=True,
+    )
     segments = _segments(_COUNT)
     vod = FoundVod(
         title="A stream",

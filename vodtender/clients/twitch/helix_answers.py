@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vodtender.model.discovery import KINDS, Kind, ListedVod, LiveStream, live_by_thumbnail, picture
+from vodtender.model.discovery import KINDS, Kind, ListedVod, LiveStream, live_by_thumbnail
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 _DURATION = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,8})s)?")
@@ -68,7 +68,6 @@ def video(entry: object, kind: Kind = "archive", channel: str = "") -> ListedVod
     if vod_id is None:
         return None
     kind = next((known for known in KINDS if known == entry.get("type")), kind)
-    thumbnail = _text(entry.get("thumbnail_url"))
     return ListedVod(
         vod_id=vod_id,
         channel=(_text(entry.get("user_login")) or channel).lower(),
@@ -79,8 +78,7 @@ def video(entry: object, kind: Kind = "archive", channel: str = "") -> ListedVod
         started_at=moment(entry.get("created_at")) or moment(entry.get("published_at")),
         duration_seconds=duration_seconds(entry.get("duration")),
         stream_id=identifier(entry.get("stream_id")),
-        live=live_by_thumbnail(kind, thumbnail),
-        thumbnail=picture(thumbnail),
+        live=live_by_thumbnail(kind, _text(entry.get("thumbnail_url"))),
     )
 
 

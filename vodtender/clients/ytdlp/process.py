@@ -23,7 +23,6 @@ from vodtender.model.discovery import (
     ListedVod,
     LiveStream,
     live_by_thumbnail,
-    picture,
 )
 
 _LISTING_TIMEOUT = timedelta(minutes=10)
@@ -328,7 +327,6 @@ def _listed(line: dict[str, Any]) -> ListedVod:
         started_at=_time(line["timestamp"]),
         duration_seconds=None if seconds is None else round(seconds),
         live=live_by_thumbnail(kind, line["thumbnail"]),
-        thumbnail=picture(line["thumbnail"]),
     )
 
 
