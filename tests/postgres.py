@@ -13,6 +13,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -270,3 +271,19 @@ _SCHEMA = f"""
         UNION ALL SELECT concat_ws(' ', 'migration', m) FROM schema_migrations m
     ) AS all_of_it (line)
 """
+
+
+def overwrite(admin_dsn: str, table: str, at: int, data: bytes) -> None:
+    """Spoils a table on the disk, of the database that the superuser's DSN leads to."""
+    with psycopg.connect(admin_dsn, autocommit=True) as admin:
+        admin.execute("CHECKPOINT")
+        row = admin.execute(
+            "SELECT current_setting('data_directory') || '/' || pg_relation_filepath(%s)", (table,)
+        ).fetchone()
+        assert row is not None
+        with Path(row[0]).open("r+b") as file:
+            file.seek(at)
+            file.write(data)
+        admin.execute("CREATE EXTENSION IF NOT EXISTS pg_buffercache")
+        admin.execute("SELECT pg_buffercache_evict_relation(%s::regclass)", (table,))
+        admin.execute("DROP EXTENSION pg_buffercache")

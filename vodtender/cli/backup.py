@@ -15,6 +15,7 @@ from vodtender.cli.transfer_bar import TransferBar
 from vodtender.errors import PartlyDone
 
 if TYPE_CHECKING:
+    from vodtender.model.backup import Manifest
     from vodtender.model.base_backup import Base
     from vodtender.pipeline.backup_shelf import Entry
     from vodtender.procedures.backup import Made
@@ -47,6 +48,12 @@ def backup(ctx: typer.Context, as_json: AsJson = False) -> None:
     else:
         _write_made(made)
     _warn_of_vacuum(made)
+    if made.manifest.lost:
+        raise PartlyDone(
+            "The backup is good, but the database has lost rows, which its indexes still know:"
+            f" {made.manifest.lack}. No older backup was removed: one of them may have them.",
+            hint="vodtender db check; go back to one from before: vodtender backup list",
+        )
     if made.not_removed:
         raise PartlyDone(
             "\n".join(["The backup is good. Old ones were not removed:", *made.not_removed]),
@@ -62,6 +69,7 @@ def _made(made: Made) -> dict[str, Any]:
         "size_bytes": made.manifest.size_bytes,
         "sha256": made.manifest.sha256,
         "rows": dict(made.manifest.rows),
+        "lost_rows": dict(made.manifest.lost),
         "took_seconds": made.manifest.seconds,
         "s3_url": made.s3_url,
         "removed": made.removed,
@@ -161,7 +169,7 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
         return
     if found:
         write_table(
-            ("NAME", "MADE", "SIZE", "ROWS", "HERE", "S3", "KEPT"),
+            ("NAME", "MADE", "SIZE", "ROWS", "HERE", "S3", "NOTE"),
             [_row(one, now) for one in found],
         )
     else:
@@ -203,9 +211,11 @@ def _listed(one: Listed, now: datetime) -> dict[str, Any]:
         "size_bytes": _size(one),
         "sha256": None if manifest is None else manifest.sha256,
         "rows": {} if manifest is None else dict(manifest.rows),
+        "lost_rows": {} if manifest is None else dict(manifest.lost),
         "schema_version": None if manifest is None else manifest.schema_version,
         "server_version": None if manifest is None else manifest.server_version,
         "kept": manifest is not None and manifest.kept,
+        "before_restore": manifest is not None and manifest.before_restore,
         "local": _state(one.local),
         "local_problem": None if one.local is None else one.local.problem,
         "s3": _state(one.s3),
@@ -241,8 +251,17 @@ def _row(one: Listed, now: datetime) -> tuple[str, ...]:
         "?" if manifest is None else str(sum(manifest.rows.values())),
         _state(one.local),
         s3,
-        "yes" if manifest is not None and manifest.kept else "",
+        "" if manifest is None else _note(manifest),
     )
+
+
+def _note(manifest: Manifest) -> str:
+    notes = ["kept"] if manifest.kept else []
+    if manifest.before_restore:
+        notes.append("what a restore replaced, never latest")
+    if manifest.lost:
+        notes.append(f"lacks {manifest.lack}")
+    return "; ".join(notes)
 
 
 @app.command()

@@ -92,6 +92,12 @@ class BackupChore:
             copy=made.s3_url,
             removed=len(made.removed),
         )
+        if made.manifest.lost:
+            _log.error(
+                "the database has lost rows, and so has its backup",
+                lost=made.manifest.lack,
+                hint="vodtender db check",
+            )
         if made.held_back_long:
             took = round(made.manifest.seconds)
             _log.warning(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
@@ -47,7 +47,8 @@ class Manifest:
     """What is known of a dump since it was made.
 
     `rows` are counted in the very snapshot that the dump shows, by table, `schema.table` where
-    it is not `public`. `kept`: an operator wants it kept whatever its age. `before_restore`:
+    it is not `public`; `lost` are those that the table's index knows and the table has not.
+    `kept`: an operator wants it kept whatever its age. `before_restore`:
     it shows what a restore has replaced, and so is never what `latest` means. `seconds`: how long
     it took. `server_version` as libpq has it, such as 180006.
     """
@@ -67,12 +68,14 @@ class Manifest:
     seconds: float
     kept: bool = False
     before_restore: bool = False
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As it lies beside the dump."""
         found = {one.name: getattr(self, one.name) for one in fields(self)}
         found["made_at"] = self.made_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
         found["rows"] = dict(self.rows)
+        found["lost"] = dict(self.lost)
         return json.dumps({"format": _FORMAT, **found}, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -92,8 +95,9 @@ class Manifest:
 
     def _check(self) -> None:
         numbers = (self.size_bytes, self.raw_bytes, self.crc32, self.schema_version)
-        rows = isinstance(self.rows, dict) and all(
-            isinstance(count, int) for count in self.rows.values()
+        rows = all(
+            isinstance(counts, dict) and all(isinstance(count, int) for count in counts.values())
+            for counts in (self.rows, self.lost)
         )
         if not (
             rows
@@ -105,6 +109,11 @@ class Manifest:
             and isinstance(self.before_restore, bool)
         ):
             raise ValueError("not a manifest: a value in it is of the wrong form")
+
+    @property
+    def lack(self) -> str:
+        """What it lacks for people: `chat_messages: 86 rows`; empty where it lacks nothing."""
+        return ", ".join(f"{name}: {rows} rows" for name, rows in self.lost.items())
 
     def keep(self, kept: bool) -> Manifest:
         """The same, to be kept or not."""

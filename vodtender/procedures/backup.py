@@ -74,7 +74,7 @@ def back_up(
         with found.local.locked():
             found.local.sweep()
             making.make(found, making.left(found) if again else None)
-            removed, not_removed = remove_old(database, settings, found, actor=actor, reason=None)
+            removed, not_removed = making.removed_old(found)
             return making.made(found, removed, not_removed)
     except Locked:
         raise  # whoever holds the lock records what comes of it
@@ -134,6 +134,13 @@ class _Making:
             self._s3_url = self._copied(found.local, found.s3, self._manifest)
         self._record(problem=None)
         self._is_recorded = True
+
+    def removed_old(self, found: Shelves) -> tuple[list[Fallen], list[str]]:
+        """None go for one that lacks rows: an older one may have them."""
+        assert self._manifest is not None
+        if self._manifest.lost:
+            return [], []
+        return remove_old(self.database, self.settings, found, actor=self.actor, reason=None)
 
     def made(self, found: Shelves, removed: list[Fallen], not_removed: list[str]) -> Made:
         assert self._manifest is not None

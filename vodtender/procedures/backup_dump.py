@@ -18,7 +18,7 @@ from vodtender.errors import Refused
 from vodtender.model.backup import Manifest, name_of
 from vodtender.pipeline.backup_shelf import LocalShelf, private, translated
 from vodtender.procedures.progress import Stop, Tell
-from vodtender.store import backups
+from vodtender.store import backups, lost_rows
 from vodtender.store.database import Database, connect
 from vodtender.store.database import translated as database_translated
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vodtender.clients.pg_tools import Tools
     from vodtender.store.backups import Snapshot
     from vodtender.store.database import Connection
+    from vodtender.store.lost_rows import Counted
 
 
 def take_dump(
@@ -84,7 +85,7 @@ class _Taking:
             ThreadPoolExecutor(1, thread_name_prefix="count") as counter,
             open(self.shelf.temporary(name), "wb", opener=private) as target,
         ):
-            counting = counter.submit(backups.row_counts, connection)
+            counting = counter.submit(lost_rows.count, connection)
             try:
                 done = dump.dump(
                     tools,
@@ -98,7 +99,7 @@ class _Taking:
                 self.shelf.temporary(name).unlink(missing_ok=True)
                 connection.cancel()
                 raise _cause(error, counting) from None
-            rows = counting.result()
+            counted = counting.result()
         return Manifest(
             name=name,
             made_at=snapshot.taken_at.astimezone(UTC).replace(microsecond=0),
@@ -106,7 +107,8 @@ class _Taking:
             raw_bytes=done.raw_bytes,
             sha256=done.sha256,
             crc32=done.crc32,
-            rows=rows,
+            rows={one.table.name: one.rows for one in counted},
+            lost={one.table.name: one.lost for one in counted if one.lost},
             schema_version=snapshot.schema_version,
             server_version=snapshot.server_version,
             program_version=__version__,
@@ -127,7 +129,7 @@ class _Taking:
         )
 
 
-def _cause(error: BaseException, counting: Future[dict[str, int]]) -> BaseException:
+def _cause(error: BaseException, counting: Future[list[Counted]]) -> BaseException:
     """Of a dump that failed: where a table cannot be read, the counting has met that first, and
     has taken the snapshot from the dump."""
     met = counting.exception()

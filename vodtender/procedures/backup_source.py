@@ -27,18 +27,27 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Source:
     """A backup at hand. `where` is what people know it by; `manifest` is None where there is
-    none, so that only a restore can tell whether it is whole."""
+    none, so that only a restore can tell whether it is whole. `passed_over` says of those that are
+    newer, and were not taken as the latest, why not."""
 
     name: str
     where: str
     path: Path
     size_bytes: int
     manifest: Manifest | None
+    passed_over: tuple[str, ...] = ()
 
     @property
     def made_at(self) -> datetime | None:
         """The moment that it shows, if that is known."""
         return None if self.manifest is None else self.manifest.made_at
+
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever is about to restore it ought to know."""
+        lack = "" if self.manifest is None else self.manifest.lack
+        lost = [f"when it was made, rows were lost already: {lack}"] if lack else []
+        return [*self.passed_over, *lost]
 
 
 @contextmanager

@@ -98,6 +98,8 @@ def _checked(server: Server, fresh: Filled, tell: Tell) -> list[integrity.Result
 
 def _judge(source: Source, fresh: Filled, results: list[integrity.Result]) -> None:
     defects = [f"{defect.target}: {defect.problem}" for one in results for defect in one.defects]
+    if source.manifest is not None and source.manifest.lost:
+        defects.append(f"when it was made, rows were lost already: {source.manifest.lack}")
     if not fresh.rows.get("vods"):
         defects.append("it holds no VODs")
     if defects:

@@ -21,8 +21,8 @@ Look = Callable[["Connection"], Iterator[Defect]]
 _LONGEST_SECONDS = 6 * 3600.0
 
 _RESTORE = (
-    "keep what there is: vodtender backup\n"
-    "go back to the last good one: vodtender restore latest --replace"
+    "which backup is from before the damage: vodtender backup list\n"
+    "go back to that one: vodtender restore NAME --replace; what can be read now is kept"
 )
 _ROWS = f"look at the rows: vodtender db shell\n{_RESTORE}"
 _REINDEX = "vodtender vacuum --reindex"
@@ -52,6 +52,7 @@ class Result:
 
 _CHECKS: tuple[tuple[Check, Look], ...] = (
     (Check("rows", "every row can be read", _RESTORE), integrity.unreadable),
+    (Check("vanished", "no row has vanished from its table", _RESTORE), integrity.vanished),
     (Check("nulls", "every id and every required value is there", _ROWS), integrity.nulls),
     (Check("duplicates", "no id is there twice", _ROWS), integrity.duplicates),
     (Check("references", "every reference leads somewhere", _ROWS), integrity.broken_references),

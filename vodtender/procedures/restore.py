@@ -79,6 +79,8 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
     """
     began = time.monotonic()
     with _opened(settings, wanted, asked.tell) as (server, source):
+        for warning in source.warnings:
+            asked.note(f"warning: {warning}")
         contents = look_into(source, server, asked.tell)
         present = _fit_to_be_replaced(server, settings, asked)
         if asked.dry_run:

@@ -1,7 +1,7 @@
 """What would tell that the database is damaged. Every function reads, and changes nothing.
 
-Each looks at the tables themselves and never at an index, for a damaged index hides what it
-does not hold. A table that cannot be read is a defect, not an error.
+Each looks at the tables themselves and never at an index alone, for a damaged index hides what
+it does not hold. A table that cannot be read is a defect, not an error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg.rows import DictRow
 
-from vodtender.store import sizes
+from vodtender.store import lost_rows, sizes
 from vodtender.store.database import Connection, first_line
 
 
@@ -40,6 +40,16 @@ def unreadable(connection: Connection) -> Iterator[Defect]:
             f" FROM {table.name} AS whole_row"
         )
         yield from _counted(connection, table.name, query, "rows are nothing")
+
+
+def vanished(connection: Connection) -> Iterator[Defect]:
+    """Rows that an index knows and the table has no more: pages of zeros are no damage to
+    PostgreSQL."""
+    lost_rows.prefer_indexes(connection)
+    for table in lost_rows.indexed(connection):
+        counts = lost_rows.counts(table).as_string(connection)
+        query = f"SELECT greatest(known - there, 0) AS n FROM ({counts}) AS counts"
+        yield from _counted(connection, table.name, query, "rows are gone that its index knows")
 
 
 def nulls(connection: Connection) -> Iterator[Defect]:
