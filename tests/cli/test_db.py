@@ -275,7 +275,7 @@ def state(maintained: Maintained, vod_id: str) -> str:
 def test_check_exits_with_0_where_all_is_well(type_in: Type) -> None:
     ran = type_in("db", "check")
     assert (ran.status, ran.err) == (0, "")
-    assert len(ran.lines) == 11
+    assert len(ran.lines) == 12
     assert all(line.startswith("ok ") for line in ran.lines)
     assert type_in("db", "check", "--json").document["ok"] is True
 

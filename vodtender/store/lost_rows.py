@@ -71,8 +71,8 @@ def indexed(connection: Connection) -> list[Table]:
         "SELECT DISTINCT nspname, c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid"
         " JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_class i ON i.oid = x.indexrelid"
         " JOIN pg_am m ON m.oid = i.relam WHERE c.relkind = 'r' AND m.amname = 'btree'"
-        " AND x.indpred IS NULL AND x.indisvalid AND 2 * c.relallvisible >= c.relpages AND nspname !~ '^pg_'"
-        " AND nspname <> 'information_schema' ORDER BY nspname, c.relname"
+        " AND x.indpred IS NULL AND x.indisvalid AND 2 * c.relallvisible >= c.relpages"
+        " AND nspname <> 'information_schema' AND nspname !~ '^pg_' ORDER BY nspname, c.relname"
     ).fetchall()
     return [Table(row["nspname"], row["relname"]) for row in rows]
 
