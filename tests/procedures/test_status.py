@@ -19,7 +19,7 @@ from vodtender.errors import DatabaseUnavailable
 from vodtender.model.breaker import Breaker, State
 from vodtender.model.quota import next_reset, pacific_day
 from vodtender.procedures import status
-from vodtender.store import breaker, catalog, claims, pause, tokens, uploads, workers
+from vodtender.store import breaker, channels, claims, pause, tokens, uploads, workers
 from vodtender.store.claims import Progress
 from vodtender.store.tokens import StoredTokens
 
@@ -125,7 +125,7 @@ def _busy(archive: Archive) -> None:
     with archive.connection() as connection:
         claims.renew(connection, claim, 60, Progress("download", "segments", 10, 100, 5.0))
         pause.begin(connection, "maintenance")
-        catalog.watch(connection, ["alice"])
+        channels.watch(connection, ["alice"])
     archive.add("3", "failed", problem="gone", problem_code="vod_missing")
     _open_breaker(archive, "alice", "open")
     _log_in(archive, owner_name="Alice")
@@ -181,8 +181,8 @@ def test_no_secret_is_in_it(archive: Archive) -> None:
     _log_in(archive, problem="it was hunter2-hunter2")
     with archive.connection() as connection:
         pause.begin(connection, "new password hunter2-hunter2")
-        catalog.watch(connection, ["alice"])
-        catalog.note_problem(connection, "alice", "hunter2-hunter2 is refused")
+        channels.watch(connection, ["alice"])
+        channels.note_problem(connection, "alice", "hunter2-hunter2 is refused")
         until = datetime(2099, 1, 1, tzinfo=UTC)
         uploads.hold_account(connection, "default", until, "hunter2-hunter2", "quota")
     assert "hunter2" not in json.dumps(document(archive))
@@ -235,8 +235,8 @@ def test_the_channels_of_a_living_daemon_are_watched_whatever_is_set_here(archiv
     _worker(archive, channels=["bob"])
     with archive.connection() as connection:
         for name in ("bob", "carol"):
-            catalog.watch(connection, [name])
-            catalog.note_problem(connection, name, "Twitch cannot be reached")
+            channels.watch(connection, [name])
+            channels.note_problem(connection, name, "Twitch cannot be reached")
     found = document(archive, twitch_channel=None)
     assert [one["channel"] for one in found["channels"] if one["watched"]] == ["bob"]
     assert [step["why"] for step in found["next"]] == ["listing bob: Twitch cannot be reached"]
@@ -432,8 +432,8 @@ def test_it_names_the_command_for_each_trouble(archive: Archive) -> None:
     archive.add("2", "finalizing", problem="uncertain", problem_code="uncertain")
     archive.add("3", "failed", problem="gone")
     with archive.connection() as connection:
-        catalog.watch(connection, ["alice"])
-        catalog.note_problem(connection, "alice", "Twitch has no such channel")
+        channels.watch(connection, ["alice"])
+        channels.note_problem(connection, "alice", "Twitch has no such channel")
     assert _commands(document(archive)) == [
         "vodtender run",
         "vodtender prune --dry-run",

@@ -13,8 +13,7 @@ from tests.store import rows
 from tests.store.rows import NOW
 from vodtender.model.discovery import ListedVod, Looks
 from vodtender.model.vod import Stage
-from vodtender.store import catalog, queue, vods
-from vodtender.store.catalog import Cursor
+from vodtender.store import channels, queue, vods
 from vodtender.store.database import Connection, clock
 from vodtender.store.vods import Entry
 
@@ -62,7 +61,7 @@ def test_a_new_vod_is_queued_with_all_that_was_listed(connection: Connection) ->
     assert (vod.duration_seconds, vod.stream_id) == (3600, "s1")
     assert vod.vanishes_at == NOW + timedelta(days=13)
     assert vods.looks(connection, ["1", "2"]) == {"1": Looks(NOW, 3600, None)}
-    assert [channel.channel for channel in catalog.channels(connection)] == ["alice"]
+    assert [channel.channel for channel in channels.all_channels(connection)] == ["alice"]
     (line,) = vods.history(connection, vod)
     assert (line.actor, line.to_stage, line.detail) == ("vodtender", "queued", "entered")
 
@@ -229,37 +228,9 @@ def test_what_was_added_by_its_number_is_described_once_and_then_kept(
     vods.describe(connection, vod, channel="eve", title="Other", date=None, duration_seconds=9)
     vod = rows.get(connection)
     assert (vod.channel, vod.title, vod.date, vod.duration_seconds) == ("bob", "Found", NOW, 60)
-    assert "bob" in [channel.channel for channel in catalog.channels(connection)]
+    assert "bob" in [channel.channel for channel in channels.all_channels(connection)]
 
 
 def test_a_vod_that_nobody_knows_is_none(connection: Connection) -> None:
     assert vods.get(connection, "999") is None
     assert vods.get(connection, "nonsense") is None
-
-
-# --- channels ---------------------------------------------------------------------------
-
-
-def test_a_channel_is_known_with_what_its_last_look_said(connection: Connection) -> None:
-    catalog.watch(connection, ["bob", "alice"])
-    catalog.watch(connection, ["alice"])
-    catalog.note_problem(connection, "alice", "Twitch answered 503")
-    catalog.listed(connection, "bob", user_id="42", whole=False)
-    alice, bob = catalog.channels(connection)
-    assert (alice.channel, alice.problem, alice.listed_at) == ("alice", "Twitch answered 503", None)
-    assert (bob.channel, bob.user_id, bob.catalogued_at) == ("bob", "42", None)
-    assert bob.listed_at is not None
-    catalog.listed(connection, "alice", user_id=None, whole=True)
-    alice, _ = catalog.channels(connection)
-    assert alice.problem is None
-    assert alice.catalogued_at is not None
-
-
-def test_a_cursor_is_kept_for_each_channel_and_kind(connection: Connection) -> None:
-    assert catalog.cursor_of(connection, "alice", "archive") is None
-    catalog.save_cursor(connection, "alice", "archive", Cursor("here", 100))
-    catalog.save_cursor(connection, "alice", "archive", Cursor("there", 200))
-    assert catalog.cursor_of(connection, "alice", "archive") == Cursor("there", 200)
-    assert catalog.cursor_of(connection, "alice", "upload") is None
-    catalog.save_cursor(connection, "alice", "archive", None)
-    assert catalog.cursor_of(connection, "alice", "archive") is None

@@ -6,7 +6,7 @@ from enum import Enum
 
 from vodtender.daemon.lanes import Gate
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import breaker, catalog, pause, queue
+from vodtender.store import breaker, channels, pause, queue
 from vodtender.store.database import clock
 
 
@@ -25,9 +25,9 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
     with place.database.transaction() as connection:
         now = clock(connection)
         breakers = breaker.all_breakers(connection)
-        channels = [
+        willing = [
             c.channel
-            for c in catalog.channels(connection)
+            for c in channels.all_channels(connection)
             if c.channel not in breakers
             or breakers[c.channel].state == "closed"
             or breakers[c.channel].may_probe(now)
@@ -38,7 +38,7 @@ def nothing_left(place: Workplace, gate: Gate, *, patient: bool) -> Verdict:
             connection,
             worker_id=place.worker_id,
             directory_id=place.directory.id,
-            channels=channels,
+            channels=willing,
             too_large=tuple(too_large),
         )
     if found.in_hand or place.at_work:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from vodtender import __version__
 from vodtender.errors import DatabaseUnavailable
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import catalog, claims, leases, workers
+from vodtender.store import channels, claims, leases, workers
 from vodtender.store.database import Connection, Database
 
 
@@ -23,7 +23,7 @@ def registered(place: Workplace) -> Iterator[None]:
     try:
         with place.database.transaction() as connection:
             enter(connection, place)
-            catalog.watch(connection, place.settings.channels)
+            channels.watch(connection, place.settings.channels)
         yield
     finally:
         with suppress(DatabaseUnavailable):

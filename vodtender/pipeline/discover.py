@@ -21,8 +21,8 @@ from vodtender.model import discovery
 from vodtender.model.discovery import Kind, ListedVod, LiveStream
 from vodtender.model.step import problem_text
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import catalog, leases, vods
-from vodtender.store.catalog import Cursor
+from vodtender.store import channels, leases, vods
+from vodtender.store.channels import Cursor
 from vodtender.store.database import clock
 from vodtender.store.vods import Entry
 
@@ -95,7 +95,7 @@ class _Look:
             if walked is not None:
                 place = self.seen + len(listed)
                 cursor = Cursor(walked.cursor, place) if walked.cursor else None
-                catalog.save_cursor(connection, self.channel, walked.kind, cursor)
+                channels.save_cursor(connection, self.channel, walked.kind, cursor)
             if self.new:
                 vods.notify(connection)
         self.seen += len(listed)
@@ -132,9 +132,9 @@ def discover(place: Workplace, channel: str) -> Looked:
         DatabaseUnavailable: nothing could be stored.
     """
     with place.database.transaction() as connection:
-        catalog.watch(connection, [channel])
+        channels.watch(connection, [channel])
         claim = leases.take(connection, _lease(channel), place.worker_id, _LEASE_SECONDS)
-        known = next(c for c in catalog.channels(connection) if c.channel == channel)
+        known = next(c for c in channels.all_channels(connection) if c.channel == channel)
         interval = place.settings.vod_catalog_backfill_interval
         whole = known.catalogued_at is None or clock(connection) - known.catalogued_at >= interval
     if claim is None:
@@ -148,9 +148,9 @@ def discover(place: Workplace, channel: str) -> Looked:
         raise error
     with place.database.transaction() as connection:
         if error is None or spared:
-            catalog.listed(connection, channel, user_id=user_id, whole=whole)
+            channels.listed(connection, channel, user_id=user_id, whole=whole)
         if error is not None:
-            catalog.note_problem(connection, channel, problem_text(error))
+            channels.note_problem(connection, channel, problem_text(error))
         leases.release(connection, _lease(channel), place.worker_id, claim)
     if error is not None:
         said = "looked without Helix" if spared else "cannot look"
@@ -230,7 +230,7 @@ def _older(look: _Look, kind: Kind, user_id: str, live: Mapping[str, LiveStream]
     helix = look.place.helix
     assert helix is not None
     with look.place.database.transaction() as connection:
-        start = catalog.cursor_of(connection, look.channel, kind)
+        start = channels.cursor_of(connection, look.channel, kind)
         now = clock(connection)
     look.seen = start.place if start else 0
     after = start.text if start else None

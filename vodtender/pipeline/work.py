@@ -17,7 +17,7 @@ from vodtender.model.outcome import Failed, Interrupted, Outcome
 from vodtender.model.vod import Stage, Vod
 from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.workplace import Workplace
-from vodtender.store import audit, breaker, catalog, claims, pause, queue
+from vodtender.store import audit, breaker, channels, claims, pause, queue
 from vodtender.store.claims import Claim
 from vodtender.store.database import Connection, clock
 
@@ -191,20 +191,20 @@ def _take(place: Workplace, lane: Lane) -> Vod | None:
     metrics.processing_cycles.inc()
     with place.database.transaction() as connection:
         queue.wake(connection)
-        channels = [channel.channel for channel in catalog.channels(connection)]
+        names = [one.channel for one in channels.all_channels(connection)]
         if not lane.guarded:
-            return _claim(place, connection, lane, channels)
+            return _claim(place, connection, lane, names)
         if pause.get(connection) is not None:
             return None
         breakers = breaker.all_breakers(connection)
-        resting = [b for c in channels if (b := breakers.get(c)) and b.state != "closed"]
+        resting = [b for name in names if (b := breakers.get(name)) and b.state != "closed"]
         halted = {b.channel for b in resting}
         # Probes come first: other channels may have enough to do for days.
         for waiting in resting:
             vod = _probe(place, connection, lane, waiting)
             if vod is not None:
                 return vod
-        return _claim(place, connection, lane, [c for c in channels if c not in halted])
+        return _claim(place, connection, lane, [name for name in names if name not in halted])
 
 
 def _claim(

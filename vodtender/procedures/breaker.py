@@ -11,7 +11,8 @@ from vodtender.errors import NotFound
 from vodtender.model import breaker as decide
 from vodtender.model.breaker import Breaker
 from vodtender.procedures.change import Change
-from vodtender.store import audit, breaker, catalog, overview
+from vodtender.store import audit, breaker, overview
+from vodtender.store.channels import all_channels
 from vodtender.store.database import Connection, Database, clock
 
 _ACTION = "breaker"
@@ -37,7 +38,7 @@ def channels(database: Database, wanted: str | None, watched: Collection[str]) -
     """
     with database.transaction() as connection:
         stored = breaker.all_breakers(connection)
-        known = {*watched, *stored, *(one.channel for one in catalog.channels(connection))}
+        known = {*watched, *stored, *(one.channel for one in all_channels(connection))}
         if _NAMELESS not in stored and _NAMELESS not in overview.counts(connection):
             known.discard(_NAMELESS)
     if wanted is None:

@@ -31,13 +31,13 @@ from vodtender.store import (
     archiving,
     backups,
     breaker,
-    catalog,
     overview,
     pause,
     tokens,
     uploads,
     workers,
 )
+from vodtender.store.channels import Channel, all_channels
 from vodtender.store.database import Connection, Database, clock
 from vodtender.store.overview import ErrorLine
 from vodtender.store.pause import Pause
@@ -68,7 +68,7 @@ def document(
             **_pause(pause.get(connection)),
             **_worst(breakers.values()),
             "channels": _channels(
-                _watched(settings, daemons), catalog.channels(connection), breakers, counts
+                _watched(settings, daemons), all_channels(connection), breakers, counts
             ),
             "downloads": archive_standing.transfers(moving, "download"),
             "uploads": archive_standing.transfers(moving, "upload"),
@@ -170,7 +170,7 @@ def _watched(settings: Settings, daemons: Iterable[Mapping[str, Any]]) -> list[s
 
 def _channels(
     watched: Sequence[str],
-    known: Sequence[catalog.Channel],
+    known: Sequence[Channel],
     breakers: Mapping[str, Breaker],
     counts: Mapping[str, Mapping[str, int]],
 ) -> list[dict[str, Any]]:

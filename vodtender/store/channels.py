@@ -30,7 +30,7 @@ def watch(connection: Connection, channels: Iterable[str]) -> None:
         )
 
 
-def channels(connection: Connection) -> list[Channel]:
+def all_channels(connection: Connection) -> list[Channel]:
     """All channels that are watched or have VODs."""
     with connection.cursor(row_factory=class_row(Channel)) as cursor:
         return cursor.execute(
