@@ -50,6 +50,9 @@ def test_what_is_damaged_or_absent_has_its_exit_status(type_in: Type, tmp_path: 
     done = type_in("backup", "verify", path.name)
     assert done.status == 1
     assert "vodtender backup" in done.err
+    status = type_in("status").out
+    assert f"{path.name} is damaged: it has" in status
+    assert "last good one" not in status
     assert type_in("backup", "verify", "vod_20200101_000000.dump.zst").status == 7
 
 

@@ -35,7 +35,9 @@ from vodtender.procedures.backup import Made, back_up
 from vodtender.procedures.backup_keep import keep
 from vodtender.procedures.backup_list import listed, shelves
 from vodtender.procedures.backup_prune import plan_prune, prune
+from vodtender.procedures.backup_source import at_hand
 from vodtender.procedures.backup_verify import verify
+from vodtender.procedures.progress import silent
 from vodtender.store import audit, backups
 from vodtender.store.database import Database, connect
 
@@ -307,9 +309,34 @@ def test_a_spoilt_backup_is_found_out(
     shutil.copytree(good_backups / "backups", folder)
     (name,) = names(folder)
     assert verify(here, name).place == "local"
+    whole = (folder / name).read_bytes()
     spoil(folder / name)
     with pytest.raises(DamagedBackupError):
         verify(here, name)
+    with pytest.raises(NotFound, match=f"no good backup.\n{name} is damaged: it"):
+        verify(here, "latest")
+    (folder / name).write_bytes(whole)
+    verify(here, name)
+    assert verify(here, "latest").manifest.damage == ""
+
+
+def test_newer_ones_that_are_not_taken_as_the_latest_are_told_with_their_reasons(
+    good_backups: Path, here: Settings, folder: Path
+) -> None:
+    shutil.copytree(good_backups / "backups", folder)
+    (good,) = names(folder)
+    cut_off, unknown = shelve(folder, -DAY).name, shelve(folder, -2 * DAY).name
+    (folder / cut_off).write_bytes(b"")
+    (folder / "manifests" / f"{unknown}.json").unlink()
+    told = verify(here, "latest").passed_over
+    with at_hand(here, "latest", silent) as source:
+        assert (source.name, source.passed_over) == (good, told)
+    assert [line.split(":")[0] for line in told] == [
+        f"{unknown} is newer, but unknown",
+        f"{cut_off} is newer, but damaged",
+    ]
+    with at_hand(here, good, silent) as source:
+        assert source.passed_over == ()
 
 
 def test_a_backup_without_a_manifest_is_none(

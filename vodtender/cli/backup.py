@@ -231,12 +231,9 @@ def _size(one: Listed) -> int:
 
 
 def _state(entry: Entry | None) -> str:
-    """`good` means that it has its manifest and its size; `backup verify` reads all of it."""
-    if entry is None:
-        return "absent"
-    if entry.problem is None:
-        return "good"
-    return "damaged" if entry.manifest is not None else "unknown"
+    from vodtender.procedures.backup_list import state
+
+    return "absent" if entry is None else state(entry)
 
 
 def _row(one: Listed, now: datetime) -> tuple[str, ...]:
@@ -283,6 +280,8 @@ def verify(
     context: Context = ctx.obj
     with TransferBar(shown=not as_json) as bar:
         found = backup_verify.verify(context.settings(), name, from_s3=from_s3, tell=bar.tell)
+    for one in found.passed_over:
+        note(f"warning: {one}")
     if as_json:
         write_json(
             {
@@ -292,6 +291,7 @@ def verify(
                 "sha256": found.manifest.sha256,
                 "size_bytes": found.manifest.size_bytes,
                 "took_seconds": found.seconds,
+                "passed_over": found.passed_over,
             }
         )
         return

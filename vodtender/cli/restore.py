@@ -149,6 +149,7 @@ def _document(done: Restored) -> dict[str, Any]:
         "dry_run": done.seconds is None,
         "backup": done.source.where,
         "made_at": done.source.made_at,
+        "passed_over": done.source.passed_over,
         "database": done.database,
         "rows": done.rows,
         "kept_as": done.aside,
@@ -211,6 +212,8 @@ def _test(context: Context, backup: str, *, as_json: bool) -> None:
     settings = context.settings()
     with context.database() as database, TransferBar(shown=not as_json) as bar:
         done = drill(settings, backup, database=database, tell=bar.tell)
+    for one in done.passed_over:
+        note(f"warning: {one}")
     if as_json:
         write_json(_drill_document(done))
         return
@@ -234,4 +237,5 @@ def _drill_document(done: Drilled) -> dict[str, Any]:
         "rto_seconds": done.rto_seconds,
         "checks": done.checks,
         "not_checked": done.skipped,
+        "passed_over": done.passed_over,
     }

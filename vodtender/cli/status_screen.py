@@ -251,7 +251,10 @@ def _backup(status: Document, now: datetime) -> _Texts:
     style = _RED if found["overdue"] else ""
     last = "never" if found["last_at"] is None else _when(found["last_at"], now)
     copy = "" if found["s3_at"] is None else f", in S3 {_when(found['s3_at'], now)}"
-    yield f"last good one {last}{copy}", style
+    good = "last one" if found["last_damage"] else "last good one"
+    yield f"{good} {last}{copy}", style
+    if found["last_damage"]:
+        yield f"{found['last_name']} is damaged: {found['last_damage']}", _RED
     if found["local_only"]:
         yield f"no copy of {found['last_name']} in S3 yet", _RED
     if found["problem"] is not None:

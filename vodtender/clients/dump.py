@@ -26,6 +26,8 @@ _LOCK_WAIT_SECONDS = 60
 _LOOK_EVERY_BYTES = 64 << 20
 _LEAST_FREE_BYTES = 256 << 20
 
+CHANGED = "its digest is another than when it was made"
+
 Progress = Callable[[int], object]
 """Told how many bytes are done."""
 
@@ -44,6 +46,10 @@ class DamagedBackupError(VodtenderError):
     """A backup is not what it was when it was made."""
 
     code = "backup_damaged"
+
+
+class ChangedBackupError(DamagedBackupError):
+    """The same, and no doubt about it: its bytes are others."""
 
 
 def dump(
@@ -119,8 +125,24 @@ def read_back(
 ) -> None:
     """Reads a dump from the disk to its end, as a restore would.
 
-    Raises DamagedBackupError, Stopped, OSError.
+    Raises DamagedBackupError (ChangedBackupError where its digest says so), Stopped, OSError.
     """
+    try:
+        digest = _read(tools, path, progress, should_stop)
+    except DamagedBackupError:
+        # What a program makes of bytes that are others is of no interest.
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest == sha256:
+            raise
+    if digest != sha256:
+        raise ChangedBackupError(
+            f"{path.name} is damaged: {CHANGED}", hint="make another one now: vodtender backup"
+        )
+
+
+def _read(tools: Tools, path: Path, progress: Progress, should_stop: Callable[[], bool]) -> str:
+    """The digest of what was read to its end. Raises DamagedBackupError, Stopped, OSError."""
     digest = hashlib.sha256()
     done = 0
 
@@ -148,8 +170,7 @@ def read_back(
             started.finish()
         except pg_tools.ToolFailedError as error:
             raise _damaged(path, error.message) from error
-    if digest.hexdigest() != sha256:
-        raise _damaged(path, "its digest is another than when it was made")
+    return digest.hexdigest()
 
 
 def forget_cached(path: Path) -> None:

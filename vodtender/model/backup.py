@@ -48,9 +48,10 @@ class Manifest:
 
     `rows` are counted in the very snapshot that the dump shows, by table, `schema.table` where
     it is not `public`; `lost` are those that the table's index knows and the table has not.
-    `kept`: an operator wants it kept whatever its age. `before_restore`:
-    it shows what a restore has replaced, and so is never what `latest` means. `seconds`: how long
-    it took. `server_version` as libpq has it, such as 180006.
+    `kept`: an operator wants it kept whatever its age. `before_restore`: it shows what a restore
+    has replaced, and so is never what `latest` means. `damage` says what is wrong with the dump,
+    if that was found since. `seconds`: how long it took. `server_version` as libpq has it, such
+    as 180006.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Manifest:
     kept: bool = False
     before_restore: bool = False
     lost: Mapping[str, int] = field(default_factory=dict)
+    damage: str = ""
 
     def to_json(self) -> str:
         """As it lies beside the dump."""
@@ -107,6 +109,7 @@ class Manifest:
             and re.fullmatch(r"[0-9a-f]{64}", self.sha256)
             and isinstance(self.kept, bool)
             and isinstance(self.before_restore, bool)
+            and isinstance(self.damage, str)
         ):
             raise ValueError("not a manifest: a value in it is of the wrong form")
 
@@ -114,6 +117,10 @@ class Manifest:
     def lack(self) -> str:
         """What it lacks for people: `chat_messages: 86 rows`; empty where it lacks nothing."""
         return ", ".join(f"{name}: {rows} rows" for name, rows in self.lost.items())
+
+    def marked(self, damage: str) -> Manifest:
+        """The same, of a dump that was found damaged; or, by an empty text, whole."""
+        return replace(self, damage=damage)
 
     def keep(self, kept: bool) -> Manifest:
         """The same, to be kept or not."""

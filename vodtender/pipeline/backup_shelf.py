@@ -135,6 +135,14 @@ class LocalShelf:
             named = [one for one in found if is_name(one.name) or is_old_name(one.name)]
             return [self._entry(one.name, one.stat().st_size) for one in named]
 
+    def entry(self, name: str) -> Entry | None:
+        """The one of that name; None where there is no such file."""
+        with translated(self.directory):
+            try:
+                return self._entry(name, self.path(name).stat().st_size)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
     def _entry(self, name: str, size_bytes: int) -> Entry:
         path = self.directory / MANIFESTS / manifest_name(name)
         try:
@@ -265,6 +273,8 @@ def judged(
         problem = f"its manifest is that of {manifest.name}"
     elif manifest is not None and manifest.size_bytes != size_bytes:
         problem = f"it has {size_bytes} bytes, and had {manifest.size_bytes} when it was made"
+    elif manifest is not None and manifest.damage:
+        problem = manifest.damage
     return Entry(name, size_bytes, manifest, problem, storage_class)
 
 

@@ -72,6 +72,8 @@ def _backup(status: Document) -> _Found:
         yield f"the last backup failed: {found['problem']}", "vodtender backup"
     elif found["overdue"]:
         yield "the last good backup is older than BACKUP_RPO, or there is none", "vodtender backup"
+    if found["last_damage"] is not None:
+        yield f"the last backup is damaged: {found['last_damage']}", "vodtender backup"
     if found["drill"]["problem"] is not None:
         why = f"the last restore drill failed: {found['drill']['problem']}"
         yield why, "vodtender restore --test"

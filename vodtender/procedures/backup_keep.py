@@ -40,7 +40,7 @@ def keep(
                     shelf.write_manifest(entry.manifest.keep(kept))
             changes.append(change)
         if not changes:
-            raise no_such(name)
+            raise no_such(name, found)
         if not dry_run and any(change.changed for change in changes):
             with database.transaction(actor=actor) as connection:
                 audit.record(

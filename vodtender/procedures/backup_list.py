@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound
-from vodtender.model.backup import Manifest
+from vodtender.model.backup import Manifest, is_name
 from vodtender.model.base_backup import Base
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf, S3Shelf
 from vodtender.pipeline.base_shelf import BaseShelf
@@ -90,7 +91,40 @@ def named(entries: list[Entry], name: str) -> Entry | None:
     return next((one for one in entries if one.name == name), None)
 
 
-def no_such(name: str) -> NotFound:
-    """For a name that is nowhere."""
-    what = "There is no good backup yet." if name == LATEST else f"There is no backup {name}."
-    return NotFound(what, hint="vodtender backup list", code="no_backup")
+def passed_over(entries: Iterable[Entry], taken: Entry | None) -> tuple[str, ...]:
+    """What is to be said of those that are newer than the one that was taken as the latest."""
+    how = "" if taken is None else "newer, but "
+    newer = {
+        entry.name: f"{entry.name} is {how}{state(entry)}: {entry.problem}"
+        for entry in entries
+        if is_name(entry.name)
+        and entry.problem is not None
+        and (taken is None or entry.name > taken.name)
+    }
+    return tuple(newer.values())
+
+
+def state(entry: Entry) -> str:
+    """`good` means that it has its manifest and its size, and that nobody who read it found it
+    damaged."""
+    if entry.problem is None:
+        return "good"
+    return "damaged" if entry.manifest is not None else "unknown"
+
+
+def no_such(name: str, found: Shelves, entries: Iterable[Entry] = ()) -> NotFound:
+    """For a name that is nowhere, and a latest where no backup is good."""
+    directory = found.local.directory
+    there = passed_over(entries, None)
+    hint = "vodtender backup list"
+    if name != LATEST:
+        what = f"There is no backup {name}."
+    elif there:
+        what = "\n".join(["There is no good backup.", *there])
+        hint = "try one of them all the same: vodtender restore NAME"
+    else:
+        what = f"There is no good backup yet in {directory}."
+    if not directory.is_dir():
+        what += f" BACKUP_DIR, which is {directory}, does not exist."
+        hint = f"is its disk mounted? set BACKUP_DIR to where the backups are; {hint}"
+    return NotFound(what, hint=hint, code="no_backup")

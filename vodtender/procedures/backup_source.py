@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from vodtender.errors import NotFound, UsageError, VodtenderError
 from vodtender.model.backup import MANIFESTS, Manifest, manifest_name
 from vodtender.model.s3_location import S3Location
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf, judged
-from vodtender.procedures.backup_list import LATEST, no_such, shelves
+from vodtender.procedures.backup_list import LATEST, Shelves, no_such, passed_over, shelves
 from vodtender.procedures.progress import Tell
 
 if TYPE_CHECKING:
@@ -118,19 +118,24 @@ def _from_shelves(
     found = shelves(settings)
     here = [] if from_s3 else found.local.entries()
     there = [] if found.s3 is None else found.s3.entries()
-    entry, is_here = _chosen(here, there, wanted)
+    entry, is_here = _chosen(found, here, there, wanted)
+    over = passed_over([*here, *there], entry) if wanted == LATEST else ()
     if is_here:
         path = found.local.path(entry.name)
         with found.local.being_read():
-            yield _source(entry, path, str(path), has_manifest=entry.manifest is not None)
+            source = _source(entry, path, str(path), has_manifest=entry.manifest is not None)
+            yield replace(source, passed_over=over)
         return
     assert found.s3 is not None
     at = found.s3.prefix / entry.name
     with _downloaded(found.s3.store, at, entry, tell) as path:
-        yield _source(entry, path, str(at), has_manifest=entry.manifest is not None)
+        source = _source(entry, path, str(at), has_manifest=entry.manifest is not None)
+        yield replace(source, passed_over=over)
 
 
-def _chosen(here: list[Entry], there: list[Entry], wanted: str) -> tuple[Entry, bool]:
+def _chosen(
+    found: Shelves, here: list[Entry], there: list[Entry], wanted: str
+) -> tuple[Entry, bool]:
     """A good one before one that is not, and of two good ones that which is here."""
     every = [(entry, True) for entry in here] + [(entry, False) for entry in there]
     if wanted == LATEST:
@@ -142,12 +147,12 @@ def _chosen(here: list[Entry], there: list[Entry], wanted: str) -> tuple[Entry, 
             and not entry.manifest.before_restore
         ]
         if not good:
-            raise no_such(wanted)
+            raise no_such(wanted, found, [*here, *there])
         _, is_here, entry = max(good, key=lambda one: one[:2])
         return entry, is_here
     named = [(entry, is_here) for entry, is_here in every if entry.name == wanted]
     if not named:
-        raise no_such(wanted)
+        raise no_such(wanted, found)
     return next((one for one in named if one[0].problem is None), named[0])
 
 

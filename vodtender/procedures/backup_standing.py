@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from vodtender.config.redaction import redact
 from vodtender.config.settings import Settings
+from vodtender.errors import VodtenderError
 from vodtender.model.timestamp import rfc3339
+from vodtender.pipeline.backup_shelf import LocalShelf
 from vodtender.store.backups import Standing
 
 GRACE = timedelta(hours=2)
@@ -15,7 +18,8 @@ GRACE = timedelta(hours=2)
 
 
 def document(found: Standing | None, settings: Settings, now: datetime) -> dict[str, Any]:
-    """As the status has it; `last_at` is the moment that the last good backup shows. `overdue`:
+    """As the status has it; `last_at` is the moment that the last good backup shows, and
+    `last_damage` what has become wrong with it since, as far as its file here can tell. `overdue`:
     where it has to be (in S3 if that is set) it is older than BACKUP_RPO and two hours.
     `local_only`: the last good one should have a copy in S3 and has none."""
     last_at = None if found is None else found.local_at
@@ -29,6 +33,7 @@ def document(found: Standing | None, settings: Settings, now: datetime) -> dict[
         "schedule": settings.backup_cron,
         "last_at": rfc3339(last_at),
         "last_name": None if found is None else found.local_name,
+        "last_damage": _damage(found, settings),
         "age_seconds": _seconds(last_at, now),
         "s3_at": rfc3339(s3_at),
         "s3_age_seconds": _seconds(s3_at, now),
@@ -52,6 +57,16 @@ def _drill(found: Standing | None, settings: Settings, now: datetime) -> dict[st
         if found is None or not found.drill_problem
         else redact(found.drill_problem),
     }
+
+
+def _damage(found: Standing | None, settings: Settings) -> str | None:
+    """Of a backup that lies on this machine."""
+    if found is None or found.local_name is None:
+        return None
+    with suppress(VodtenderError):
+        entry = LocalShelf(settings.backup_directory).entry(found.local_name)
+        return None if entry is None else entry.problem
+    return None
 
 
 def _problem(found: Standing | None) -> str | None:

@@ -11,23 +11,35 @@ from typing import TYPE_CHECKING
 
 from vodtender.clients import temporary
 from vodtender.config.settings import Settings
+from vodtender.errors import VodtenderError
 from vodtender.model.backup import Manifest
-from vodtender.pipeline.backup_shelf import Entry, translated
-from vodtender.procedures.backup_list import Shelves, named, no_such, shelves
+from vodtender.pipeline.backup_shelf import Entry, LocalShelf, translated
+from vodtender.procedures.backup_list import (
+    LATEST,
+    Shelves,
+    named,
+    no_such,
+    passed_over,
+    shelves,
+)
 from vodtender.procedures.backup_source import room_for_a_copy
 from vodtender.procedures.progress import Stop, Tell, never, silent
 
 if TYPE_CHECKING:
     from vodtender.clients.pg_tools import Tools
 
+_LOCAL, _S3 = "local", "s3"
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A backup that was read to its end and is what it was when it was made."""
+    """A backup that was read to its end and is what it was when it was made. `passed_over` says of
+    those that are newer, and were not taken as the latest, why not."""
 
     manifest: Manifest
     place: str
     seconds: float
+    passed_over: tuple[str, ...]
 
 
 def verify(
@@ -40,31 +52,50 @@ def verify(
 ) -> Verified:
     """Reads a backup to its end: the local one, else (or with `from_s3`) the one in S3.
 
+    That a local one is damaged is noted in its manifest, so that it is not taken for good any more.
+
     Raises NotFound, DamagedBackupError, Refused (`pg_tools_missing`, `archived`), and what S3
     answers.
     """
     from vodtender.clients import dump
-    from vodtender.clients.dump import DamagedBackupError
+    from vodtender.clients.dump import ChangedBackupError, DamagedBackupError
 
     began = time.monotonic()
     found = shelves(settings)
     with _at_hand(found, name, from_s3, tell, should_stop) as (entry, path, place):
-        if entry.manifest is None or entry.problem is not None:
+        manifest = entry.manifest
+        if manifest is None or (entry.problem is not None and entry.problem != manifest.damage):
             raise DamagedBackupError(
                 f"{entry.name} is no good backup: {entry.problem}.",
                 hint="make another one now: vodtender backup",
             )
-        manifest = entry.manifest
         tools = _newest_tools(manifest.server_version)
         with translated(found.local.directory):
-            dump.read_back(
-                tools,
-                path,
-                sha256=manifest.sha256,
-                progress=lambda done: tell("reading", done, manifest.size_bytes),
-                should_stop=should_stop,
-            )
-    return Verified(manifest, place, round(time.monotonic() - began, 3))
+            try:
+                dump.read_back(
+                    tools,
+                    path,
+                    sha256=manifest.sha256,
+                    progress=lambda done: tell("reading", done, manifest.size_bytes),
+                    should_stop=should_stop,
+                )
+            except ChangedBackupError:
+                if place == _LOCAL:
+                    _mark(found.local, manifest, dump.CHANGED)
+                raise
+        if place == _LOCAL and manifest.damage:
+            _mark(found.local, manifest, "")
+    over: tuple[str, ...] = ()
+    if name == LATEST:
+        every = found.s3.entries() if place == _S3 and found.s3 else found.local.entries()
+        over = passed_over(every, entry)
+    return Verified(manifest, place, round(time.monotonic() - began, 3), over)
+
+
+def _mark(shelf: LocalShelf, manifest: Manifest, damage: str) -> None:
+    """Where that can be done, now; who verifies need not be able to write there."""
+    with suppress(VodtenderError), shelf.locked(), translated(shelf.directory):
+        shelf.write_manifest(manifest.marked(damage))
 
 
 @contextmanager
@@ -75,11 +106,11 @@ def _at_hand(
     local = None if from_s3 else named(found.local.entries(), name)
     if local is not None:
         with found.local.being_read():
-            yield local, found.local.path(local.name), "local"
+            yield local, found.local.path(local.name), _LOCAL
         return
     entry = named(found.s3.entries(), name) if found.s3 is not None else None
     if entry is None or found.s3 is None:
-        raise no_such(name)
+        raise no_such(name, found, found.local.entries())
     with temporary.directory() as directory:
         path = directory / entry.name
         at = found.s3.prefix / entry.name
@@ -90,7 +121,7 @@ def _at_hand(
                 progress=lambda done: tell("downloading", done, entry.size_bytes),
                 should_stop=should_stop,
             )
-        yield entry, path, "s3"
+        yield entry, path, _S3
 
 
 def _newest_tools(server_version: int) -> Tools:

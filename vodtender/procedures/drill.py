@@ -26,7 +26,8 @@ class DrillFailedError(VodtenderError):
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """A drill that went well. `checks` were made, `skipped` could not be."""
+    """A drill that went well. `checks` were made, `skipped` could not be;
+    `passed_over` says of newer ones that were not taken as the latest why not."""
 
     name: str
     where: str
@@ -35,6 +36,7 @@ class Drilled:
     rows: dict[str, int]
     checks: list[str]
     skipped: list[str]
+    passed_over: tuple[str, ...]
 
 
 def drill(settings: Settings, wanted: str, *, database: Database, tell: Tell) -> Drilled:
@@ -83,6 +85,7 @@ def _drilled(
         rows=fresh.rows,
         checks=[one.check.promise for one in results if not one.skipped],
         skipped=[f"{one.check.promise}: {one.skipped}" for one in results if one.skipped],
+        passed_over=source.passed_over,
     )
 
 

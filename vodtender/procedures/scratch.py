@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vodtender.clients import restoring
-from vodtender.clients.dump import DamagedBackupError
+from vodtender.clients.dump import CHANGED, DamagedBackupError
 from vodtender.clients.restoring import Contents, Kind
 from vodtender.config.settings import Settings
 from vodtender.errors import Refused, VodtenderError
@@ -99,7 +99,7 @@ def look_into(source: Source, server: Server, tell: Tell) -> Contents:
         )
         if found != source.manifest.sha256:
             raise DamagedBackupError(
-                f"{source.where} is damaged: its digest is another than when it was made.",
+                f"{source.where} is damaged: {CHANGED}.",
                 hint="take another one: vodtender backup list",
             )
         _refuse_newer(source, server)
