@@ -9,7 +9,7 @@ import pytest
 from tests.archive import Archive
 from tests.cli.commands import Type
 from vodtender.model.breaker import BreakerPolicy
-from vodtender.model.change import Signal
+from vodtender.model.settlement import Signal
 from vodtender.store import breaker as store
 
 CHANGING = [

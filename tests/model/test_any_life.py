@@ -31,7 +31,7 @@ from vodtender.errors import (
 from vodtender.model import decision, intervention
 from vodtender.model import outcome as o
 from vodtender.model.backoff import Backoff
-from vodtender.model.change import Change, Policy, Signal
+from vodtender.model.settlement import Policy, Settlement, Signal
 from vodtender.model.vod import FileRecord, Stage, Standing, Vod, Waiting
 
 ABSENCE = timedelta(hours=1)
@@ -205,32 +205,34 @@ class AnyLife(RuleBasedStateMachine):
 
     def store(self, outcome: o.Outcome) -> None:
         before = self.vod
-        change = decision.after(before, outcome, POLICY, NOW + self.time, 0.3)
-        self.check(before, change)
+        settlement = decision.after(before, outcome, POLICY, NOW + self.time, 0.3)
+        self.check(before, settlement)
         if isinstance(outcome, o.Failed) and isinstance(outcome.error, Uncertain):
-            assert change.standing.stage is Stage.FINALIZING, "not asked before it is sent again"
-        self.put(change.standing)
-        if change.file is not None:
-            self.vod = replace(self.vod, downloaded_path=change.file.path)
-        if change.forget_file:
+            assert settlement.standing.stage is Stage.FINALIZING, (
+                "not asked before it is sent again"
+            )
+        self.put(settlement.standing)
+        if settlement.file is not None:
+            self.vod = replace(self.vod, downloaded_path=settlement.file.path)
+        if settlement.forget_file:
             self.vod = replace(self.vod, downloaded_path=None)
-        if change.forget_session or change.forget_videos:
+        if settlement.forget_session or settlement.forget_videos:
             self.truth.session = None
 
-    def check(self, before: Vod, change: Change) -> None:
-        stage = change.standing.stage
-        if change.forget_session:
+    def check(self, before: Vod, settlement: Settlement) -> None:
+        stage = settlement.standing.stage
+        if settlement.forget_session:
             assert self.truth.video is None, "a session is given up that became a video"
-        if change.forget_videos:
+        if settlement.forget_videos:
             assert self.truth.video is None, "a video is forgotten that is there"
-        if change.forget_file:
+        if settlement.forget_file:
             assert not self.truth.file, "a file is forgotten that is there"
         if stage is Stage.PUBLISHED:
             assert self.truth.video is not None
             assert self.truth.video.status == "processed"
         if stage is Stage.UPLOADING and before.stage is Stage.FINALIZING:
             assert self.truth.session == "open", "sent again without knowing"
-        if change.signal is Signal.FAILURE:
+        if settlement.signal is Signal.FAILURE:
             assert before.stage is not Stage.VERIFYING, "asking counts as a failure"
 
     def put(self, standing: Standing) -> None:
@@ -264,10 +266,10 @@ class AnyLife(RuleBasedStateMachine):
         if not acts:
             return
         if command is intervention.skip:
-            change = decision.after(self.vod, o.Interrupted(), POLICY, NOW + self.time, 0.3)
-            change = decision.cancelled(change, "not wanted")
-            assert change.standing.stage is Stage.SKIPPED
-            self.put(change.standing)
+            settlement = decision.after(self.vod, o.Interrupted(), POLICY, NOW + self.time, 0.3)
+            settlement = decision.cancelled(settlement, "not wanted")
+            assert settlement.standing.stage is Stage.SKIPPED
+            self.put(settlement.standing)
             return
         stage = self.vod.stage
         if stage in FINAL or command is intervention.reprocess:

@@ -19,7 +19,6 @@ from vodtender.errors import (
     VodtenderError,
 )
 from vodtender.model.backoff import Backoff
-from vodtender.model.change import Change, Policy, Signal
 from vodtender.model.decision import after, cancelled
 from vodtender.model.outcome import (
     Adopted,
@@ -35,6 +34,7 @@ from vodtender.model.outcome import (
     Recording,
     Vanished,
 )
+from vodtender.model.settlement import Policy, Settlement, Signal
 from vodtender.model.vod import FileRecord, Stage, Vod, Waiting
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -49,7 +49,7 @@ def coming_down(**more: object) -> Vod:
     return vod(Stage.DOWNLOADING, downloaded_path=None, **more)
 
 
-def decided(of: Vod, outcome: Outcome, now: datetime = NOW) -> Change:
+def decided(of: Vod, outcome: Outcome, now: datetime = NOW) -> Settlement:
     return after(of, outcome, POLICY, now, jitter=0.0)
 
 
@@ -58,9 +58,9 @@ def decided(of: Vod, outcome: Outcome, now: datetime = NOW) -> Change:
 
 def test_a_fetched_file_is_recorded_and_its_upload_is_next() -> None:
     of = coming_down(download_attempts=3, missing_since=NOW, problem="x", problem_code="y")
-    change = decided(of, Fetched(FILE))
-    standing = change.standing
-    assert (standing.stage, change.file, change.signal) == (
+    settlement = decided(of, Fetched(FILE))
+    standing = settlement.standing
+    assert (standing.stage, settlement.file, settlement.signal) == (
         Stage.DOWNLOADED,
         FILE,
         Signal.SUCCESS,
@@ -70,27 +70,27 @@ def test_a_fetched_file_is_recorded_and_its_upload_is_next() -> None:
 
 
 def test_a_file_that_was_there_already_says_nothing_about_twitch() -> None:
-    change = decided(coming_down(recheck=True), Adopted())
-    assert (change.standing.stage, change.file, change.signal) == (
+    settlement = decided(coming_down(recheck=True), Adopted())
+    assert (settlement.standing.stage, settlement.file, settlement.signal) == (
         Stage.DOWNLOADED,
         None,
         Signal.NOTHING,
     )
-    assert not change.standing.recheck
+    assert not settlement.standing.recheck
 
 
 def test_a_video_that_was_found_says_nothing_about_twitch() -> None:
-    change = decided(coming_down(recheck=True), OnYouTube("V"))
-    assert (change.standing.stage, change.signal) == (Stage.VERIFYING, Signal.NOTHING)
+    settlement = decided(coming_down(recheck=True), OnYouTube("V"))
+    assert (settlement.standing.stage, settlement.signal) == (Stage.VERIFYING, Signal.NOTHING)
 
 
 def test_a_vod_that_is_still_recorded_waits_and_is_looked_at_again_whatever_is_listed() -> None:
-    change = decided(coming_down(download_attempts=4), Recording())
-    standing = change.standing
+    settlement = decided(coming_down(download_attempts=4), Recording())
+    standing = settlement.standing
     assert (standing.stage, standing.waiting_for) == (Stage.LIVE, Waiting.RECORDING)
     assert standing.next_try_at is not None
     assert not Waiting.RECORDING.is_short
-    assert (standing.problem, change.signal) == (None, Signal.NOTHING)
+    assert (standing.problem, settlement.signal) == (None, Signal.NOTHING)
 
 
 # --- it is not there --------------------------------------------------------------------
@@ -114,16 +114,16 @@ def test_that_it_is_missing_needs_a_second_witness() -> None:
     assert at_once.standing.waiting_for is Waiting.SECOND_LOOK, "one moment may strike both"
     soon = decided(again, confirmed, NOW + timedelta(seconds=5))
     assert soon.standing.stage is Stage.FAILED
-    for change in (first, early, late, at_once, soon):
-        assert change.signal is Signal.NOTHING
+    for settlement in (first, early, late, at_once, soon):
+        assert settlement.signal is Signal.NOTHING
 
 
 def test_what_twitch_lists_and_does_not_give_is_tried_again() -> None:
-    change = decided(coming_down(missing_since=NOW), Missing("no such video.", confirmed=False))
-    standing = change.standing
+    settlement = decided(coming_down(missing_since=NOW), Missing("no such video.", confirmed=False))
+    standing = settlement.standing
     assert (standing.stage, standing.problem_code) == (Stage.QUEUED, "vod_hidden")
     assert standing.problem == "no such video, but Twitch's API lists it"
-    assert (standing.missing_since, change.signal) == (None, Signal.NOTHING)
+    assert (standing.missing_since, settlement.signal) == (None, Signal.NOTHING)
     still = decided(coming_down(download_attempts=99), Missing("no such video", confirmed=False))
     assert still.signal is Signal.FAILURE, "a moment is no failure of the channel, but hours are"
 
@@ -134,9 +134,9 @@ def test_what_twitch_lists_and_does_not_give_is_tried_again() -> None:
 def test_trouble_that_passes_is_tried_again_soon_and_then_more_and_more_rarely() -> None:
     of, waits, reasons = coming_down(), [], []
     for _ in range(8):
-        change = decided(of, Failed(Transient("Twitch answered 503", code="server_error")))
-        standing = change.standing
-        assert (standing.stage, change.signal) == (Stage.QUEUED, Signal.FAILURE)
+        settlement = decided(of, Failed(Transient("Twitch answered 503", code="server_error")))
+        standing = settlement.standing
+        assert (standing.stage, settlement.signal) == (Stage.QUEUED, Signal.FAILURE)
         assert standing.next_try_at is not None
         waits.append(standing.next_try_at - NOW)
         reasons.append(standing.waiting_for)
@@ -156,18 +156,21 @@ def test_there_is_no_last_try_while_it_can_still_be_had() -> None:
 def test_when_it_must_have_vanished_the_quick_tries_are_the_last() -> None:
     gone = NOW - DAY - HOUR
     tried = coming_down(download_attempts=4, vanishes_at=gone)
-    change = decided(tried, Failed(Transient("503.", code="server_error")))
-    assert (change.standing.stage, change.standing.problem_code) == (Stage.FAILED, "server_error")
-    assert change.standing.problem == "503. Twitch has deleted the VOD by now."
+    settlement = decided(tried, Failed(Transient("503.", code="server_error")))
+    assert (settlement.standing.stage, settlement.standing.problem_code) == (
+        Stage.FAILED,
+        "server_error",
+    )
+    assert settlement.standing.problem == "503. Twitch has deleted the VOD by now."
     fresh = coming_down(download_attempts=0, vanishes_at=gone)
     assert decided(fresh, Failed(Transient("503"))).standing.stage is Stage.QUEUED
 
 
 def test_a_refusal_is_for_good_and_trips_no_breaker() -> None:
     error = Rejected("subscribers only", hint="then: vodtender retry VOD", code="subscriber_only")
-    change = decided(coming_down(), Failed(error))
-    assert (change.standing.stage, change.signal) == (Stage.FAILED, Signal.NOTHING)
-    assert change.standing.problem == "subscribers only. then: vodtender retry 1001"
+    settlement = decided(coming_down(), Failed(error))
+    assert (settlement.standing.stage, settlement.signal) == (Stage.FAILED, Signal.NOTHING)
+    assert settlement.standing.problem == "subscribers only. then: vodtender retry 1001"
 
 
 @pytest.mark.parametrize(
@@ -188,27 +191,27 @@ def test_what_twitch_does_not_give_any_more_stays_done_if_it_is_on_youtube(
         vanishes_at=NOW - 2 * DAY,
         missing_since=NOW - HOUR,
     )
-    change = decided(of, outcome)
-    standing = change.standing
+    settlement = decided(of, outcome)
+    standing = settlement.standing
     assert (standing.stage, standing.video_id) == (Stage.VERIFYING, "V")
-    assert (standing.next_try_at, standing.recheck, change.signal) == (None, False, signal)
+    assert (standing.next_try_at, standing.recheck, settlement.signal) == (None, False, signal)
 
 
 def test_a_full_disk_is_not_the_vods_fault() -> None:
-    change = decided(coming_down(), Failed(Transient("no room", code="disk_full")))
-    standing = change.standing
+    settlement = decided(coming_down(), Failed(Transient("no room", code="disk_full")))
+    standing = settlement.standing
     assert (standing.stage, standing.problem, standing.next_try_at) == (Stage.QUEUED, None, None)
-    assert (standing.download_attempts, change.signal) == (0, Signal.NOTHING)
+    assert (standing.download_attempts, settlement.signal) == (0, Signal.NOTHING)
 
 
 @pytest.mark.parametrize(
     "error", [Locked("somebody is in it"), Transient("busy", code="work_directory_busy")]
 )
 def test_a_directory_in_which_somebody_works_is_waited_for(error: VodtenderError) -> None:
-    change = decided(coming_down(), Failed(error))
-    standing = change.standing
+    settlement = decided(coming_down(), Failed(error))
+    standing = settlement.standing
     assert standing.waiting_for is Waiting.BACKOFF
-    assert (standing.next_try_at, change.signal) == (NOW + timedelta(seconds=5), Signal.NOTHING)
+    assert (standing.next_try_at, settlement.signal) == (NOW + timedelta(seconds=5), Signal.NOTHING)
     assert standing.download_attempts == 0
 
 
@@ -225,12 +228,12 @@ def test_a_directory_in_which_somebody_works_is_waited_for(error: VodtenderError
 def test_what_needs_something_first_waits_for_it_and_is_nobodys_failure(
     error: VodtenderError, reason: Waiting, code: str
 ) -> None:
-    change = decided(coming_down(), Failed(error))
-    standing = change.standing
+    settlement = decided(coming_down(), Failed(error))
+    standing = settlement.standing
     assert (standing.waiting_for, standing.problem_code) == (reason, code)
     assert standing.next_try_at is not None
     assert standing.next_try_at > NOW
-    assert (standing.download_attempts, change.signal) == (0, Signal.NOTHING)
+    assert (standing.download_attempts, settlement.signal) == (0, Signal.NOTHING)
 
 
 # --- whatever the work ------------------------------------------------------------------
@@ -241,11 +244,11 @@ def test_work_that_was_ended_on_request_leaves_no_mark(stage: Stage) -> None:
     of = vod(stage, problem="an old one", problem_code="x", upload_attempts=3)
     resting = Stage.QUEUED if stage is Stage.DOWNLOADING else stage
     for outcome in (Interrupted(), Failed(Stopped("asked to"))):
-        change = decided(of, outcome)
-        assert (change.standing.stage, change.signal) == (resting, Signal.NOTHING)
-        assert (change.standing.problem, change.standing.next_try_at) == (None, None)
-        assert change.standing.upload_attempts == 3
-        assert change == Change(change.standing), "nothing is forgotten"
+        settlement = decided(of, outcome)
+        assert (settlement.standing.stage, settlement.signal) == (resting, Signal.NOTHING)
+        assert (settlement.standing.problem, settlement.standing.next_try_at) == (None, None)
+        assert settlement.standing.upload_attempts == 3
+        assert settlement == Settlement(settlement.standing), "nothing is forgotten"
 
 
 @pytest.mark.parametrize("said", ["used up", "die Quote ist erschöpft", "QUOTA", "", "x" * 2000])
@@ -272,8 +275,11 @@ def test_whatever_went_wrong_can_be_stored_on_one_line(text: str) -> None:
         Vanished((text,)),
     ]
     for outcome in outcomes:
-        for change in (decided(vod(Stage.DOWNLOADED), outcome), decided(coming_down(), outcome)):
-            problem = (change.standing.problem or "").encode().decode()
+        for settlement in (
+            decided(vod(Stage.DOWNLOADED), outcome),
+            decided(coming_down(), outcome),
+        ):
+            problem = (settlement.standing.problem or "").encode().decode()
             assert problem.isprintable()
             assert len(problem) <= 1000 + len("; it is fetched again")
     problem = cancelled(decided(coming_down(), Interrupted()), text).standing.problem or ""
@@ -282,14 +288,14 @@ def test_whatever_went_wrong_can_be_stored_on_one_line(text: str) -> None:
 
 def test_a_cancel_wins_over_whatever_the_work_came_to_but_publication() -> None:
     failed = decided(coming_down(), Failed(Transient("503")))
-    change = cancelled(failed, "not wanted")
-    standing = change.standing
+    settlement = cancelled(failed, "not wanted")
+    standing = settlement.standing
     assert (standing.stage, standing.problem, standing.next_try_at) == (
         Stage.SKIPPED,
         "not wanted",
         None,
     )
-    assert change.signal is Signal.NOTHING
+    assert settlement.signal is Signal.NOTHING
     fetched = cancelled(decided(coming_down(), Fetched(FILE)), "not wanted")
     assert (fetched.standing.stage, fetched.file, fetched.signal) == (
         Stage.SKIPPED,

@@ -22,7 +22,6 @@ from vodtender.errors import (
     VodtenderError,
 )
 from vodtender.model.backoff import Backoff
-from vodtender.model.change import Change, Policy, Signal
 from vodtender.model.decision import after
 from vodtender.model.outcome import (
     Absent,
@@ -38,6 +37,7 @@ from vodtender.model.outcome import (
     Unfinished,
     Vanished,
 )
+from vodtender.model.settlement import Policy, Settlement, Signal
 from vodtender.model.vod import Stage, Vod, Waiting
 
 HOUR = timedelta(hours=1)
@@ -60,7 +60,7 @@ ERRORS: tuple[VodtenderError, ...] = (
 )
 
 
-def decided(of: Vod, outcome: Outcome, now: datetime = NOW) -> Change:
+def decided(of: Vod, outcome: Outcome, now: datetime = NOW) -> Settlement:
     return after(of, outcome, POLICY, now, jitter=0.0)
 
 
@@ -69,18 +69,18 @@ def decided(of: Vod, outcome: Outcome, now: datetime = NOW) -> Change:
 def test_no_failure_gives_up_a_session_unless_it_is_known_to_be_over(
     stage: Stage, error: VodtenderError
 ) -> None:
-    change = decided(vod(stage), Failed(error))
-    assert not change.forget_session
-    assert change.forget_videos == ()
+    settlement = decided(vod(stage), Failed(error))
+    assert not settlement.forget_session
+    assert settlement.forget_videos == ()
     if not isinstance(error, Rejected):
-        assert change.standing.stage in (stage, Stage.FINALIZING)
+        assert settlement.standing.stage in (stage, Stage.FINALIZING)
 
 
 def test_a_session_that_is_over_makes_the_upload_begin_anew() -> None:
     error = Transient("gone", code="session_gone")
-    change = decided(vod(), Failed(error, session_over=True))
-    assert (change.standing.stage, change.forget_session) == (Stage.DOWNLOADED, True)
-    assert change.standing.waiting_for is Waiting.BACKOFF
+    settlement = decided(vod(), Failed(error, session_over=True))
+    assert (settlement.standing.stage, settlement.forget_session) == (Stage.DOWNLOADED, True)
+    assert settlement.standing.waiting_for is Waiting.BACKOFF
 
 
 @pytest.mark.parametrize("stage", [Stage.DOWNLOADED, Stage.UPLOADING, Stage.FINALIZING])
@@ -88,8 +88,8 @@ def test_uncertain_waits_in_finalizing_and_asks_more_and_more_rarely(stage: Stag
     of = vod(stage)
     pauses = []
     for _ in range(7):
-        change = decided(of, Failed(Uncertain("who knows")))
-        standing = change.standing
+        settlement = decided(of, Failed(Uncertain("who knows")))
+        standing = settlement.standing
         assert standing.stage is Stage.FINALIZING
         assert standing.uncertain_since == NOW
         assert standing.next_try_at is not None
@@ -126,9 +126,12 @@ def test_run_drain_waits_for_the_first_looks_only() -> None:
 
 
 def test_a_session_that_is_open_goes_on() -> None:
-    change = decided(vod(Stage.FINALIZING, uncertain_since=NOW), Unfinished())
-    assert (change.standing.stage, change.standing.uncertain_since) == (Stage.UPLOADING, None)
-    assert not change.forget_session
+    settlement = decided(vod(Stage.FINALIZING, uncertain_since=NOW), Unfinished())
+    assert (settlement.standing.stage, settlement.standing.uncertain_since) == (
+        Stage.UPLOADING,
+        None,
+    )
+    assert not settlement.forget_session
 
 
 def test_progress_starts_the_count_of_tries_anew() -> None:
@@ -163,37 +166,40 @@ def test_tries_that_cost_an_upload_of_the_day_are_few() -> None:
 def test_what_it_waits_for_and_what_the_breaker_learns(
     error: Answer, reason: Waiting, signal: Signal
 ) -> None:
-    change = decided(vod(), Failed(error))
-    assert (change.standing.waiting_for, change.signal) == (reason, signal)
+    settlement = decided(vod(), Failed(error))
+    assert (settlement.standing.waiting_for, settlement.signal) == (reason, signal)
 
 
 def test_a_refusal_ends_it_and_names_the_command() -> None:
     error = Rejected("no", hint="correct it, then: vodtender retry VOD", code="invalid_title")
-    change = decided(vod(Stage.DOWNLOADED), Failed(error))
-    assert (change.standing.stage, change.standing.problem_code) == (Stage.FAILED, "invalid_title")
-    assert change.standing.problem == "no. correct it, then: vodtender retry 1001"
+    settlement = decided(vod(Stage.DOWNLOADED), Failed(error))
+    assert (settlement.standing.stage, settlement.standing.problem_code) == (
+        Stage.FAILED,
+        "invalid_title",
+    )
+    assert settlement.standing.problem == "no. correct it, then: vodtender retry 1001"
 
 
 @pytest.mark.parametrize("stage", [Stage.DOWNLOADED, Stage.UPLOADING])
 def test_a_file_that_is_gone_is_fetched_again_after_asking_youtube(stage: Stage) -> None:
-    change = decided(vod(stage), FileGone("its file was deleted"))
-    assert (change.standing.stage, change.standing.recheck) == (Stage.QUEUED, True)
-    assert change.forget_file
-    assert not change.forget_session
+    settlement = decided(vod(stage), FileGone("its file was deleted"))
+    assert (settlement.standing.stage, settlement.standing.recheck) == (Stage.QUEUED, True)
+    assert settlement.forget_file
+    assert not settlement.forget_session
 
 
 def test_a_file_that_is_gone_does_not_matter_once_youtube_has_the_video() -> None:
-    change = decided(vod(Stage.DOWNLOADED, video_id="v"), FileGone("its file was deleted"))
-    assert (change.standing.stage, change.standing.video_id) == (Stage.VERIFYING, "v")
+    settlement = decided(vod(Stage.DOWNLOADED, video_id="v"), FileGone("its file was deleted"))
+    assert (settlement.standing.stage, settlement.standing.video_id) == (Stage.VERIFYING, "v")
 
 
 def test_what_is_on_youtube_is_verified() -> None:
-    change = decided(vod(upload_attempts=3, uncertain_since=NOW), OnYouTube("v"))
-    standing = change.standing
+    settlement = decided(vod(upload_attempts=3, uncertain_since=NOW), OnYouTube("v"))
+    standing = settlement.standing
     assert (standing.stage, standing.video_id) == (Stage.VERIFYING, "v")
     assert (standing.upload_attempts, standing.uncertain_since) == (0, None)
     assert standing.waiting_for is Waiting.PROCESSING
-    assert change.signal is Signal.SUCCESS
+    assert settlement.signal is Signal.SUCCESS
 
 
 def test_processed_is_the_end() -> None:
@@ -206,23 +212,23 @@ def test_processed_is_the_end() -> None:
 
 
 def test_a_refused_video_is_forgotten_and_no_other() -> None:
-    change = decided(vod(Stage.VERIFYING, video_id="v"), Refused(("w",), "duplicate"))
-    assert (change.standing.stage, change.standing.video_id) == (Stage.FAILED, None)
-    assert change.forget_videos == ("w",)
-    problem = change.standing.problem or ""
+    settlement = decided(vod(Stage.VERIFYING, video_id="v"), Refused(("w",), "duplicate"))
+    assert (settlement.standing.stage, settlement.standing.video_id) == (Stage.FAILED, None)
+    assert settlement.forget_videos == ("w",)
+    problem = settlement.standing.problem or ""
     assert problem.startswith("YouTube does not accept the video w: duplicate, the channel has")
     assert problem.endswith(f"vodtender resolve {vod().twitch_vod_id} --uploaded VIDEO")
 
 
 def test_however_long_it_was_processed_one_missing_answer_is_nothing() -> None:
-    change = decided(vod(Stage.VERIFYING, video_id="v", upload_attempts=99), Vanished(("v",)))
-    assert (change.standing.stage, change.standing.video_id) == (Stage.VERIFYING, "v")
-    assert change.standing.missing_since == NOW
+    settlement = decided(vod(Stage.VERIFYING, video_id="v", upload_attempts=99), Vanished(("v",)))
+    assert (settlement.standing.stage, settlement.standing.video_id) == (Stage.VERIFYING, "v")
+    assert settlement.standing.missing_since == NOW
 
 
 def test_seen_again_it_is_missing_no_more() -> None:
-    change = decided(vod(Stage.VERIFYING, video_id="v", missing_since=NOW), Processing())
-    assert change.standing.missing_since is None
+    settlement = decided(vod(Stage.VERIFYING, video_id="v", missing_since=NOW), Processing())
+    assert settlement.standing.missing_since is None
 
 
 @pytest.mark.parametrize(
@@ -231,9 +237,9 @@ def test_seen_again_it_is_missing_no_more() -> None:
 )
 def test_what_stays_away_was_deleted(stage: Stage, then: Stage) -> None:
     of = vod(stage, video_id="v", missing_since=NOW)
-    change = decided(of, Vanished(("v",)), NOW + HOUR)
-    assert (change.standing.stage, change.standing.video_id) == (then, None)
-    assert change.forget_videos == ("v",)
+    settlement = decided(of, Vanished(("v",)), NOW + HOUR)
+    assert (settlement.standing.stage, settlement.standing.video_id) == (then, None)
+    assert settlement.forget_videos == ("v",)
 
 
 @pytest.mark.parametrize("stage", UPLOADING)
@@ -248,12 +254,12 @@ def test_what_was_not_tried_stays_where_it_is(stage: Stage) -> None:
 
 def test_a_hiccup_after_many_polls_is_a_first_failure() -> None:
     of = vod(Stage.VERIFYING, video_id="v", polls=50)
-    change = decided(of, Failed(Transient("503")))
-    assert (change.standing.stage, change.standing.waiting_for) == (
+    settlement = decided(of, Failed(Transient("503")))
+    assert (settlement.standing.stage, settlement.standing.waiting_for) == (
         Stage.VERIFYING,
         Waiting.BACKOFF,
     )
-    assert (change.standing.upload_attempts, change.standing.polls) == (1, 50)
+    assert (settlement.standing.upload_attempts, settlement.standing.polls) == (1, 50)
     seen = decided(replace(of, upload_attempts=4), Processing())
     assert (seen.standing.upload_attempts, seen.standing.polls) == (0, 51)
 
@@ -274,14 +280,14 @@ def test_polls_come_more_and_more_rarely_and_go_on_for_ever() -> None:
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
 @pytest.mark.parametrize("stage", [Stage.FINALIZING, Stage.VERIFYING])
 def test_what_asking_meets_tells_the_breaker_nothing(stage: Stage, error: VodtenderError) -> None:
-    change = decided(vod(stage, video_id="v"), Failed(error))
-    assert change.signal is Signal.NOTHING
-    assert change.standing.video_id == "v"
+    settlement = decided(vod(stage, video_id="v"), Failed(error))
+    assert settlement.signal is Signal.NOTHING
+    assert settlement.standing.video_id == "v"
 
 
 def test_who_cannot_understand_youtubes_answer_goes_on_asking() -> None:
-    change = decided(vod(Stage.VERIFYING, video_id="v"), Failed(Uncertain("garbled")))
-    assert change.standing.stage is Stage.VERIFYING
+    settlement = decided(vod(Stage.VERIFYING, video_id="v"), Failed(Uncertain("garbled")))
+    assert settlement.standing.stage is Stage.VERIFYING
 
 
 def test_an_upload_that_was_uncertain_and_is_there_is_a_success() -> None:

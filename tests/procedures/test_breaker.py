@@ -11,7 +11,7 @@ from tests.archive import Archive
 from tests.rows import add_vod, rows
 from vodtender.errors import NotFound
 from vodtender.model.breaker import Breaker, BreakerPolicy
-from vodtender.model.change import Signal
+from vodtender.model.settlement import Signal
 from vodtender.procedures import breaker
 from vodtender.store import breaker as store
 from vodtender.store.database import Database

@@ -11,7 +11,7 @@ import pytest
 from tests.store import rows
 from tests.store.statement import Statement
 from vodtender.model.breaker import Breaker, BreakerPolicy, Direction
-from vodtender.model.change import Change, Signal
+from vodtender.model.settlement import Settlement, Signal
 from vodtender.model.vod import Stage, Standing
 from vodtender.store import breaker, claims, vods
 from vodtender.store.database import Connection, clock
@@ -150,7 +150,7 @@ def test_while_the_probe_is_worked_on_there_is_no_other(connection: Connection) 
     claim = half_open(connection)
     assert breaker.get(connection, "alice").state == "half-open"
     assert breaker.probe_is_out(connection, "alice")
-    claims.settle(connection, claim, Stage.DOWNLOADING, Change(Standing(Stage.QUEUED)))
+    claims.settle(connection, claim, Stage.DOWNLOADING, Settlement(Standing(Stage.QUEUED)))
     assert not breaker.probe_is_out(connection, "alice"), "it came to nothing"
 
 

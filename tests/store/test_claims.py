@@ -11,7 +11,7 @@ from tests.store import rows
 from tests.store.rows import DIRECTORY, NOW, WORKER
 from tests.store.taking import live, take, taken
 from vodtender.errors import LeaseLost
-from vodtender.model.change import Change
+from vodtender.model.settlement import Settlement
 from vodtender.model.vod import FileRecord, Stage, Standing
 from vodtender.store import claims, leases, overview, queue, uploads, workers
 from vodtender.store.claims import Claim, Progress
@@ -55,12 +55,12 @@ def test_whoever_has_lost_it_can_write_nothing_more_even_if_it_takes_it_again(
     again = taken(connection, stages)
     assert again.worker_id == lost.worker_id
     before = rows.raw(connection)
-    change = Change(Standing(Stage.PUBLISHED, video_id="STALE"))
+    settlement = Settlement(Standing(Stage.PUBLISHED, video_id="STALE"))
     attempts: list[Callable[[], object]] = [
         lambda: claims.renew(connection, lost, 60, None),
         lambda: claims.lock(connection, lost),
         lambda: claims.advance(connection, lost, Stage.UPLOADING),
-        lambda: claims.settle(connection, lost, vod.stage, change),
+        lambda: claims.settle(connection, lost, vod.stage, settlement),
     ]
     for attempt in attempts:
         with pytest.raises(LeaseLost):
@@ -82,7 +82,7 @@ def test_what_is_late_but_nobody_elses_yet_may_still_be_stored(connection: Conne
     let_expire(connection)
     file = FileRecord("/data/a_1.mp4", DIRECTORY, 10, "00", 77, 1.5, 2, ("gap",))
     claims.settle(
-        connection, claim, Stage.DOWNLOADING, Change(Standing(Stage.DOWNLOADED), file=file)
+        connection, claim, Stage.DOWNLOADING, Settlement(Standing(Stage.DOWNLOADED), file=file)
     )
     vod = rows.get(connection)
     assert (vod.stage, vod.worker_id, vod.gaps) == (Stage.DOWNLOADED, None, ("gap",))
@@ -93,7 +93,7 @@ def test_a_result_that_comes_from_another_stage_is_not_stored(connection: Connec
     rows.insert(connection)
     claim = rows.claim_of(taken(connection))
     with pytest.raises(LeaseLost):
-        claims.settle(connection, claim, Stage.UPLOADING, Change(Standing(Stage.PUBLISHED)))
+        claims.settle(connection, claim, Stage.UPLOADING, Settlement(Standing(Stage.PUBLISHED)))
 
 
 def test_a_worker_that_leaves_gives_back_what_it_has_and_nothing_else(
@@ -163,7 +163,7 @@ def test_progress_is_shown_for_the_claim_that_is_and_goes_with_it(connection: Co
     assert not overview.transfers(connection), "what the other claim reported is over"
     claims.renew(connection, again, 60, Progress("download", "segments", 1, 100, None))
     assert overview.transfers(connection)[0].started_at > moving.started_at
-    claims.settle(connection, again, Stage.DOWNLOADING, Change(Standing(Stage.QUEUED)))
+    claims.settle(connection, again, Stage.DOWNLOADING, Settlement(Standing(Stage.QUEUED)))
     assert not overview.transfers(connection)
     assert connection.execute("SELECT FROM transfers").rowcount == 0
 
@@ -193,7 +193,7 @@ def test_only_that_part_of_an_upload_is_forgotten_that_is_of_no_use(
         connection,
         rows.claim_of(vod),
         Stage.UPLOADING,
-        Change(Standing(Stage.DOWNLOADED), **change),
+        Settlement(Standing(Stage.DOWNLOADED), **change),
     )
     assert [upload.part for upload in uploads.of_vod(connection, vod.id)] == left
 
@@ -204,7 +204,7 @@ def test_when_a_video_was_confirmed_is_known_of_that_video_only(connection: Conn
         connection,
         rows.claim_of(vod),
         Stage.VERIFYING,
-        Change(Standing(Stage.PUBLISHED, video_id="VIDEO")),
+        Settlement(Standing(Stage.PUBLISHED, video_id="VIDEO")),
     )
     assert rows.get(connection).published_at is not None
     connection.execute("UPDATE vods SET stage = 'queued'")
@@ -213,7 +213,7 @@ def test_when_a_video_was_confirmed_is_known_of_that_video_only(connection: Conn
         connection,
         rows.claim_of(again),
         Stage.DOWNLOADING,
-        Change(Standing(Stage.VERIFYING, video_id="VIDEO")),
+        Settlement(Standing(Stage.VERIFYING, video_id="VIDEO")),
     )
     assert rows.get(connection).published_at is not None
     another = taken(connection, CHECKS)
@@ -221,7 +221,7 @@ def test_when_a_video_was_confirmed_is_known_of_that_video_only(connection: Conn
         connection,
         rows.claim_of(another),
         Stage.VERIFYING,
-        Change(Standing(Stage.VERIFYING, video_id="OTHER")),
+        Settlement(Standing(Stage.VERIFYING, video_id="OTHER")),
     )
     assert rows.get(connection).published_at is None
 
@@ -234,7 +234,7 @@ def test_a_file_that_is_gone_is_forgotten_where_it_lay_and_not_what_it_was(
         connection,
         rows.claim_of(vod),
         Stage.UPLOADING,
-        Change(Standing(Stage.QUEUED), forget_file=True),
+        Settlement(Standing(Stage.QUEUED), forget_file=True),
     )
     after = rows.get(connection)
     assert (after.downloaded_path, after.directory_id) == (None, None)

@@ -18,7 +18,7 @@ from tests.store.rows import SITUATIONS, URL, WORKER
 from tests.store.statement import Statement
 from vodtender.errors import LeaseLost
 from vodtender.model.breaker import BreakerPolicy
-from vodtender.model.change import Change, Signal
+from vodtender.model.settlement import Settlement, Signal
 from vodtender.model.vod import Stage, Standing
 from vodtender.store import breaker, claims, queue, uploads, vods
 from vodtender.store.database import Connection, clock
@@ -169,7 +169,7 @@ def test_whoever_works_on_it_loses_it_and_can_write_nothing_more(
         lambda: claims.renew(connection, claim, 60, None),
         lambda: claims.lock(connection, claim),
         lambda: claims.advance(connection, claim, Stage.UPLOADING),
-        lambda: claims.settle(connection, claim, vod.stage, Change(Standing(Stage.PUBLISHED))),
+        lambda: claims.settle(connection, claim, vod.stage, Settlement(Standing(Stage.PUBLISHED))),
     ]
     for attempt in attempts:
         with pytest.raises(LeaseLost):

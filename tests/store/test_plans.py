@@ -10,8 +10,8 @@ import pytest
 from tests.postgres import NewDatabase
 from tests.store.rows import DIRECTORY, NOW, WORKER
 from vodtender.model.breaker import BreakerPolicy
-from vodtender.model.change import Change, Signal
 from vodtender.model.discovery import ListedVod, Looks
+from vodtender.model.settlement import Settlement, Signal
 from vodtender.model.vod import Stage, Standing, Vod
 from vodtender.store import breaker, claims, files, overview, queue, vods, workers
 from vodtender.store.claims import Claim
@@ -94,7 +94,7 @@ def settle(connection: Connection) -> None:
     assert vod is not None
     claim = Claim(vod.id, WORKER, vod.claim)
     claims.renew(connection, claim, 60, None)
-    claims.settle(connection, claim, Stage.DOWNLOADING, Change(Standing(Stage.QUEUED)))
+    claims.settle(connection, claim, Stage.DOWNLOADING, Settlement(Standing(Stage.QUEUED)))
 
 
 def learn(connection: Connection) -> None:

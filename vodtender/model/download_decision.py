@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from vodtender.errors import Locked, Rejected, Transient, VodtenderError
 from vodtender.model import outcome as o
-from vodtender.model.change import Change, Signal
 from vodtender.model.discovery import SETTLED_AFTER
+from vodtender.model.settlement import Settlement, Signal
 from vodtender.model.step import BUSY_WAIT, Step
 from vodtender.model.vod import Stage, Standing, Waiting
 
@@ -19,11 +19,13 @@ _AFTER_VANISHING = timedelta(days=1)
 class DownloadStep(Step):
     """See `decision.after`."""
 
-    def about_the_file(self, outcome: o.Fetched | o.Adopted | o.Recording | o.Missing) -> Change:
+    def about_the_file(
+        self, outcome: o.Fetched | o.Adopted | o.Recording | o.Missing
+    ) -> Settlement:
         """It is there, or not yet, or not any more."""
         match outcome:
             case o.Recording():
-                return Change(self.recording())
+                return Settlement(self.recording())
             case o.Missing():
                 return self.missing(outcome)
             case o.Adopted() | o.Fetched():
@@ -36,8 +38,8 @@ class DownloadStep(Step):
                     recheck=False,
                 )
                 if isinstance(outcome, o.Adopted):
-                    return Change(have)
-                return Change(have, Signal.SUCCESS, file=outcome.file)
+                    return Settlement(have)
+                return Settlement(have, Signal.SUCCESS, file=outcome.file)
 
     def recording(self) -> Standing:
         """The listing of its channel says when it has ended. Where that is not looked at, or
@@ -51,13 +53,13 @@ class DownloadStep(Step):
             next_try_at=self.now + SETTLED_AFTER,
         )
 
-    def not_to_be_had(self, problem: str, code: str, signal: Signal = Signal.NOTHING) -> Change:
+    def not_to_be_had(self, problem: str, code: str, signal: Signal = Signal.NOTHING) -> Settlement:
         """Twitch will not give it any more. What is on YouTube stays done."""
         if self.standing.video_id is not None:
-            return Change(self.on_youtube_at_least(), signal)
-        return Change(self.ended(Stage.FAILED, problem, code), signal)
+            return Settlement(self.on_youtube_at_least(), signal)
+        return Settlement(self.ended(Stage.FAILED, problem, code), signal)
 
-    def missing(self, outcome: o.Missing) -> Change:
+    def missing(self, outcome: o.Missing) -> Settlement:
         """Twitch's API returns null for a moment now and then, so one answer is not enough; nor
         are two of the same moment."""
         said = outcome.message.rstrip(".")
@@ -69,30 +71,34 @@ class DownloadStep(Step):
             return self.not_to_be_had(f"{why} ({said})", "vod_missing")
         if outcome.confirmed is False:
             error = Transient(f"{said}, but Twitch's API lists it", code="vod_hidden")
-            change = self.again(replace(self.at_rest(), missing_since=None), error)
+            settlement = self.again(replace(self.at_rest(), missing_since=None), error)
             # No failure of the channel, unless it lasts: one moment may strike many VODs.
-            passes = change.standing.waiting_for is Waiting.BACKOFF
-            return replace(change, signal=Signal.NOTHING) if passes else change
+            passes = settlement.standing.waiting_for is Waiting.BACKOFF
+            return replace(settlement, signal=Signal.NOTHING) if passes else settlement
         standing = replace(self.at_rest(), missing_since=since or self.now)
         problem = f"{said}; looking once more before it is believed"
         until = (since or self.now) + patience
-        return Change(self.waiting(standing, problem, "vod_missing", Waiting.SECOND_LOOK, until))
+        return Settlement(
+            self.waiting(standing, problem, "vod_missing", Waiting.SECOND_LOOK, until)
+        )
 
-    def failed(self, error: VodtenderError) -> Change:
+    def failed(self, error: VodtenderError) -> Settlement:
         """It went wrong."""
         if error.code == "disk_full":
-            return Change(self.at_rest())  # the worker waits for room; the VOD did nothing wrong
+            return Settlement(
+                self.at_rest()
+            )  # the worker waits for room; the VOD did nothing wrong
         if isinstance(error, Locked) or error.code == "work_directory_busy":
             soon = self.now + BUSY_WAIT
             busy = self.waiting(self.at_rest(), self.said(error), "busy", Waiting.BACKOFF, soon)
-            return Change(busy)
+            return Settlement(busy)
         if isinstance(error, Rejected):
             return self.not_to_be_had(self.said(error), error.code)
         if isinstance(error, Transient):
             return self.again(self.at_rest(), error)
         return self.needs_something(self.at_rest(), error)
 
-    def again(self, standing: Standing, error: Transient) -> Change:
+    def again(self, standing: Standing, error: Transient) -> Settlement:
         """There is no last try while the VOD can still be had."""
         failures = standing.download_attempts + 1
         backoff = self.policy.download

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from vodtender.errors import AuthExpired, CredentialsMissing, RateLimited, VodtenderError
 from vodtender.model import outcome as o
 from vodtender.model.backoff import Backoff
-from vodtender.model.change import Change, Policy, Signal
 from vodtender.model.legal_text import one_line
+from vodtender.model.settlement import Policy, Settlement, Signal
 from vodtender.model.vod import Stage, Standing, Vod, Waiting
 
 BUSY_WAIT = timedelta(seconds=5)
@@ -82,19 +82,19 @@ class Step:
         """YouTube is asked about the video that is known."""
         return replace(self.standing, stage=Stage.VERIFYING, missing_since=None, recheck=False)
 
-    def not_tried(self, outcome: o.Held | o.Interrupted) -> Change:
+    def not_tried(self, outcome: o.Held | o.Interrupted) -> Settlement:
         """It waits, or goes on where it was."""
         match outcome:
             case o.Held(reason, code, until, waiting_for):
-                return Change(self.waiting(self.at_rest(), reason, code, waiting_for, until))
+                return Settlement(self.waiting(self.at_rest(), reason, code, waiting_for, until))
             case o.Interrupted():
-                return Change(self.at_rest())
+                return Settlement(self.at_rest())
 
-    def file_gone(self, why: str) -> Change:
+    def file_gone(self, why: str) -> Settlement:
         """What is on YouTube stays done; anything else has to be fetched again, unless YouTube
         turns out to have it."""
         if self.standing.video_id is not None:
-            return Change(self.on_youtube_at_least(), forget_file=True)
+            return Settlement(self.on_youtube_at_least(), forget_file=True)
         anew = replace(
             self.standing,
             stage=Stage.QUEUED,
@@ -103,19 +103,19 @@ class Step:
             download_attempts=0,
             recheck=True,
         )
-        return Change(anew, forget_file=True)
+        return Settlement(anew, forget_file=True)
 
     def try_again(
         self, standing: Standing, backoff: Backoff, failures: int, error: VodtenderError
-    ) -> Change:
+    ) -> Settlement:
         """A failure that passes by itself, or so one hopes, and the breaker counts; the last of
         so many in a row."""
         reason = Waiting.BACKOFF if backoff.is_quick(failures) else Waiting.COOLDOWN
         until = self.now + backoff.wait(failures, self.jitter)
         waiting = self.waiting(standing, self.said(error), error.code, reason, until)
-        return Change(waiting, Signal.FAILURE)
+        return Settlement(waiting, Signal.FAILURE)
 
-    def needs_something(self, standing: Standing, error: VodtenderError) -> Change:
+    def needs_something(self, standing: Standing, error: VodtenderError) -> Settlement:
         """A pause, a login, a setting: not this VOD's failure and not counted."""
         until = self.now + self.policy.upload.cooldown
         reason = Waiting.COOLDOWN
@@ -126,4 +126,4 @@ class Step:
         elif isinstance(error, (AuthExpired, CredentialsMissing)):
             reason = Waiting.LOGIN
         code = "login" if reason is Waiting.LOGIN else error.code
-        return Change(self.waiting(standing, self.said(error), code, reason, until))
+        return Settlement(self.waiting(standing, self.said(error), code, reason, until))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from vodtender.errors import Rejected, Transient, Uncertain, VodtenderError
 from vodtender.model import outcome as o
-from vodtender.model.change import Change, Signal
+from vodtender.model.settlement import Settlement, Signal
 from vodtender.model.step import BUSY_WAIT, Step
 from vodtender.model.video_refusal import refusal
 from vodtender.model.vod import Stage, Standing, Waiting
@@ -30,7 +30,7 @@ class UploadStep(Step):
     def about_the_video(
         self,
         outcome: o.OnYouTube | o.Absent | o.Unfinished | o.Processed | o.Processing | o.Refused,
-    ) -> Change:
+    ) -> Settlement:
         """YouTube has said something of it."""
         match outcome:
             case o.OnYouTube():
@@ -38,7 +38,9 @@ class UploadStep(Step):
             case o.Absent():
                 return self.absent()
             case o.Unfinished():
-                return Change(replace(self.standing, stage=Stage.UPLOADING, uncertain_since=None))
+                return Settlement(
+                    replace(self.standing, stage=Stage.UPLOADING, uncertain_since=None)
+                )
             case o.Processed():
                 done = replace(
                     self.standing,
@@ -48,15 +50,15 @@ class UploadStep(Step):
                     missing_since=None,
                     recheck=False,
                 )
-                return Change(done)
+                return Settlement(done)
             case o.Processing():
-                return Change(self.poll_again())
+                return Settlement(self.poll_again())
             case o.Refused(video_ids, why):
                 said = refusal(video_ids, why, self.vod.twitch_vod_id)
                 refused = self.ended(Stage.FAILED, said.problem, said.code)
-                return Change(replace(refused, video_id=None), forget_videos=video_ids)
+                return Settlement(replace(refused, video_id=None), forget_videos=video_ids)
 
-    def on_youtube(self, video_id: str) -> Change:
+    def on_youtube(self, video_id: str) -> Settlement:
         """Of a VOD that was to be downloaded that says nothing about Twitch."""
         was_uploaded = self.vod.stage.wants_upload
         standing = replace(
@@ -71,7 +73,7 @@ class UploadStep(Step):
             waiting_for=Waiting.PROCESSING,
             next_try_at=self.now + _POLL_FIRST,
         )
-        return Change(standing, Signal.SUCCESS if was_uploaded else Signal.NOTHING)
+        return Settlement(standing, Signal.SUCCESS if was_uploaded else Signal.NOTHING)
 
     def poll_again(self) -> Standing:
         """YouTube may need hours, and each question costs a unit of its quota."""
@@ -85,13 +87,13 @@ class UploadStep(Step):
             next_try_at=self.now + min(_POLL_FIRST * 2 ** min(polls, 12), _POLL_LONGEST),
         )
 
-    def absent(self) -> Change:
+    def absent(self) -> Settlement:
         """Presence proves an upload; absence only after a wait."""
         since = self.standing.uncertain_since or self.now
         settled_at = since + self.policy.absence_wait
         if self.now >= settled_at:
             anew = replace(self.standing, stage=Stage.DOWNLOADED, uncertain_since=None)
-            return Change(anew, forget_session=True)
+            return Settlement(anew, forget_session=True)
         problem = (
             "The upload may have taken effect, but YouTube does not show it yet; it is uploaded "
             f"again if it has not appeared by {settled_at:%Y-%m-%d %H:%M} UTC. "
@@ -99,9 +101,9 @@ class UploadStep(Step):
             "--uploaded ID | --not-uploaded"
         )
         standing = replace(self.standing, stage=Stage.FINALIZING, uncertain_since=since)
-        return Change(self.look_again(standing, problem, "uncertain", since))
+        return Settlement(self.look_again(standing, problem, "uncertain", since))
 
-    def vanished(self, video_ids: tuple[str, ...]) -> Change:
+    def vanished(self, video_ids: tuple[str, ...]) -> Settlement:
         """One that stays away was deleted: then the VOD has failed, or, if an operator had
         asked for it anew anyway, is uploaded again."""
         since = self.standing.missing_since or self.now
@@ -112,13 +114,13 @@ class UploadStep(Step):
             then = "it is uploaded again" if wants_it_anew else "it counts as deleted"
             problem = f"{shown}; {then} if it has not appeared by {settled_at:%Y-%m-%d %H:%M} UTC"
             standing = replace(self.at_rest(), missing_since=since)
-            return Change(self.look_again(standing, problem, "video_missing", since))
+            return Settlement(self.look_again(standing, problem, "video_missing", since))
         if wants_it_anew:
             anew = replace(self.at_rest(), missing_since=None)
         else:
             hint = f"To upload it again: vodtender retry {self.vod.twitch_vod_id}"
             anew = self.ended(Stage.FAILED, f"{shown} any more. {hint}", "video_missing")
-        return Change(replace(anew, video_id=None), forget_videos=video_ids)
+        return Settlement(replace(anew, video_id=None), forget_videos=video_ids)
 
     def look_again(self, standing: Standing, problem: str, code: str, since: datetime) -> Standing:
         """A fresh video can be missing for a while; looks come more and more rarely."""
@@ -130,7 +132,7 @@ class UploadStep(Step):
 
     # --- failures -----------------------------------------------------------------------
 
-    def failed(self, outcome: o.Failed) -> Change:
+    def failed(self, outcome: o.Failed) -> Settlement:
         """It went wrong."""
         error = outcome.error
         if self.vod.stage in (Stage.FINALIZING, Stage.VERIFYING):
@@ -139,25 +141,27 @@ class UploadStep(Step):
             return self.uncertain(error)
         if isinstance(error, Rejected):
             ended = self.ended(Stage.FAILED, self.said(error), error.code)
-            return Change(ended, forget_session=outcome.session_over)
+            return Settlement(ended, forget_session=outcome.session_over)
         standing = self.at_rest()
         if outcome.session_over:
             standing = replace(standing, stage=Stage.DOWNLOADED)
         if outcome.progressed:
             standing = replace(standing, upload_attempts=0)
-        change = self.again(standing, error, costly=outcome.costly)
-        return replace(change, forget_session=outcome.session_over)
+        settlement = self.again(standing, error, costly=outcome.costly)
+        return replace(settlement, forget_session=outcome.session_over)
 
-    def could_not_ask(self, error: VodtenderError) -> Change:
+    def could_not_ask(self, error: VodtenderError) -> Settlement:
         """Asking changes nothing at YouTube, and no breaker keeps anybody from asking: so it
         learns nothing from it."""
         if isinstance(error, Rejected):
-            return Change(self.ended(Stage.FAILED, self.said(error), error.code))
+            return Settlement(self.ended(Stage.FAILED, self.said(error), error.code))
         if isinstance(error, Uncertain) and self.vod.stage is Stage.FINALIZING:
             return self.uncertain(error)
         return replace(self.again(self.standing, error), signal=Signal.NOTHING)
 
-    def again(self, standing: Standing, error: VodtenderError, *, costly: bool = False) -> Change:
+    def again(
+        self, standing: Standing, error: VodtenderError, *, costly: bool = False
+    ) -> Settlement:
         """Later, if only time is needed, or when something else is done."""
         if not isinstance(error, (Transient, Uncertain)):
             return self.needs_something(standing, error)
@@ -167,7 +171,7 @@ class UploadStep(Step):
         counted = replace(standing, upload_attempts=failures)
         return self.try_again(counted, self.policy.upload, failures, error)
 
-    def uncertain(self, error: Uncertain) -> Change:
+    def uncertain(self, error: Uncertain) -> Settlement:
         """YouTube is asked soon, and after that the more rarely the more often this comes."""
         attempts = self.standing.upload_attempts + 1
         backoff = self.policy.upload
@@ -179,4 +183,4 @@ class UploadStep(Step):
             upload_attempts=attempts,
             uncertain_since=self.standing.uncertain_since or self.now,
         )
-        return Change(self.waiting(standing, self.said(error), "uncertain", reason, until))
+        return Settlement(self.waiting(standing, self.said(error), "uncertain", reason, until))

@@ -12,8 +12,8 @@ from vodtender import log, metrics
 from vodtender.errors import DatabaseUnavailable, LeaseLost, Stopped, Transient, VodtenderError
 from vodtender.model import decision
 from vodtender.model.breaker import Breaker, Direction
-from vodtender.model.change import Change, Signal
 from vodtender.model.outcome import Failed, Interrupted, Outcome
+from vodtender.model.settlement import Settlement, Signal
 from vodtender.model.vod import Stage, Vod
 from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.workplace import Workplace
@@ -139,14 +139,14 @@ def _settle(place: Workplace, lane: Lane, claimed: ClaimedVod, result: Result) -
                 raise _NotPlaced(error) from error
         now = clock(connection)
         jitter = place.chance.random()
-        change = decision.after(vod, result.outcome, place.policy, now, jitter)
+        settlement = decision.after(vod, result.outcome, place.policy, now, jitter)
         if cancel_reason is not None:
-            change = decision.cancelled(change, cancel_reason)
-        claims.settle(connection, claimed.claim, vod.stage, change)
+            settlement = decision.cancelled(settlement, cancel_reason)
+        claims.settle(connection, claimed.claim, vod.stage, settlement)
         before, after = breaker.learn(
             connection,
             vod.channel,
-            change.signal,
+            settlement.signal,
             direction=lane.direction,
             vod_id=vod.id,
             policy=place.breaker_policy,
@@ -159,16 +159,16 @@ def _settle(place: Workplace, lane: Lane, claimed: ClaimedVod, result: Result) -
                 target=vod.channel,
                 before=before,
                 after=after,
-                reason=change.standing.problem,
+                reason=settlement.standing.problem,
             )
-    _tell(lane, vod, change, before, after)
+    _tell(lane, vod, settlement, before, after)
     if result.afterwards is not None:
         result.afterwards()
 
 
-def _tell(lane: Lane, vod: Vod, change: Change, before: str, after: str) -> None:
+def _tell(lane: Lane, vod: Vod, settlement: Settlement, before: str, after: str) -> None:
     speaker = log.get(lane.name).bind(vod=vod.twitch_vod_id, channel=vod.channel)
-    standing = change.standing
+    standing = settlement.standing
     fields: dict[str, Any] = {"stage": str(standing.stage)}
     if standing.next_try_at is not None:
         fields["next_try_at"] = standing.next_try_at
@@ -177,7 +177,7 @@ def _tell(lane: Lane, vod: Vod, change: Change, before: str, after: str) -> None
         say(standing.problem, **fields)
     else:
         speaker.info("waiting" if standing.stage in lane.stages else "done", **fields)
-    if change.signal is Signal.FAILURE:
+    if settlement.signal is Signal.FAILURE:
         metrics.breaker_failures.inc()
     if before != after:
         metrics.breaker_changes.labels(before, after).inc()

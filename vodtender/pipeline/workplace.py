@@ -14,7 +14,7 @@ from vodtender.config.settings import Settings
 from vodtender.errors import Locked, VodtenderError
 from vodtender.model.backoff import Backoff
 from vodtender.model.breaker import BreakerPolicy
-from vodtender.model.change import Policy
+from vodtender.model.settlement import Policy
 from vodtender.model.vod import Vod
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.bandwidth import Bandwidth

@@ -15,7 +15,7 @@ from typing import Any
 
 from vodtender.model import breaker as decide
 from vodtender.model.breaker import Breaker, BreakerPolicy, Direction, State
-from vodtender.model.change import Signal
+from vodtender.model.settlement import Signal
 from vodtender.model.timestamp import rfc3339
 from vodtender.store.claims import Claim
 from vodtender.store.database import Connection, clock

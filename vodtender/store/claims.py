@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import sql
 
 from vodtender.errors import LeaseLost
-from vodtender.model.change import Change
+from vodtender.model.settlement import Settlement
 from vodtender.model.vod import Stage
 from vodtender.store.database import Connection
 
@@ -89,13 +89,13 @@ def advance(connection: Connection, claim: Claim, to: Stage) -> None:
     )
 
 
-def settle(connection: Connection, claim: Claim, came_from: Stage, change: Change) -> None:
+def settle(connection: Connection, claim: Claim, came_from: Stage, settlement: Settlement) -> None:
     """Stores what came of the work and ends the claim.
 
     Raises:
         LeaseLost: somebody else has it by now; nothing is stored.
     """
-    standing = change.standing
+    standing = settlement.standing
     values: dict[str, Any] = {
         "stage": standing.stage,
         "problem": standing.problem,
@@ -112,12 +112,12 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
         "worker_id": None,
         "lease_expires_at": None,
         "cancel_reason": None,
-        **_file_values(change),
+        **_file_values(settlement),
     }
     assignments: list[sql.Composable] = [
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values
     ]
-    if change.file is not None:
+    if settlement.file is not None:
         assignments += [sql.SQL("downloaded_at = now()"), sql.SQL("file_removed_at = NULL")]
     if standing.stage is Stage.PUBLISHED:
         assignments.append(sql.SQL("published_at = now()"))
@@ -145,14 +145,14 @@ def settle(connection: Connection, claim: Claim, came_from: Stage, change: Chang
     if row is None:
         raise _lost(claim)
     hide(connection, claim.vod_id)
-    if change.forget_session:
+    if settlement.forget_session:
         connection.execute(
             "DELETE FROM uploads WHERE vod_id = %s AND video_id IS NULL", (claim.vod_id,)
         )
-    if change.forget_videos:
+    if settlement.forget_videos:
         connection.execute(
             "DELETE FROM uploads WHERE vod_id = %s AND video_id = ANY(%s)",
-            (claim.vod_id, list(change.forget_videos)),
+            (claim.vod_id, list(settlement.forget_videos)),
         )
 
 
@@ -201,9 +201,9 @@ def _give_back(connection: Connection, which: sql.SQL, parameters: dict[str, Any
     return connection.execute(query, parameters).rowcount
 
 
-def _file_values(change: Change) -> dict[str, Any]:
-    if change.file is not None:
-        file = change.file
+def _file_values(settlement: Settlement) -> dict[str, Any]:
+    if settlement.file is not None:
+        file = settlement.file
         return {
             "downloaded_path": file.path,
             "directory_id": file.directory_id,
@@ -214,7 +214,7 @@ def _file_values(change: Change) -> dict[str, Any]:
             "muted_segments": file.muted_segments,
             "gaps": list(file.gaps),
         }
-    if change.forget_file:
+    if settlement.forget_file:
         return {"downloaded_path": None, "directory_id": None}
     return {}
 

@@ -29,7 +29,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Settlement:
     """What is to be stored. `file`: a new file to record; `forget_file`: the recorded one is
     no more; `forget_session`: what is not on YouTube yet begins anew with a session of its own;
     `forget_videos`: these are not, or no longer, to be counted on."""
