@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests import runbook
+from tests import spec_runbook
 from tests.clients.ytdlp.fetches import wait_until
 from tests.pipeline.publisher import POST, log_in
 from tests.sandbox.videos import Outcome
@@ -23,7 +23,7 @@ from tests.soak.daemon import Daemon
 from vodtender.procedures import breaker
 from vodtender.store.database import Database
 
-STATEMENTS = runbook.known()
+STATEMENTS = spec_runbook.known()
 SECONDS = 20.0
 """What an operator types takes effect within seconds; this machine may be busy."""
 
@@ -119,9 +119,9 @@ def site(world: World, database_dsn: str, tmp_path: Path) -> Iterator[Site]:
 def test_the_statements_are_those_of_the_runbook_and_all_of_them() -> None:
     here = {(statement.under, statement.sql) for statement in STATEMENTS.values()}
     assert len(here) == len(STATEMENTS) == 16
-    path = runbook.spec()
+    path = spec_runbook.spec()
     if path is not None:
-        assert runbook.extract(path.read_text()) == here
+        assert spec_runbook.extract(path.read_text()) == here
 
 
 def test_each_statement_is_typed_somewhere_below() -> None:
