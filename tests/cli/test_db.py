@@ -18,6 +18,7 @@ import pytest
 from tests.cli.commands import Ran
 from tests.clients.ytdlp.fetches import wait_until
 from tests.maintained import Maintained
+from tests.postgres import overwrite
 from tests.sandbox.world import World
 from tests.soak.daemon import Daemon, command
 from tests.terminal import Terminal
@@ -299,6 +300,21 @@ def test_check_exits_with_1_where_anything_is_wrong_and_says_what_to_type(
     assert ran.status == 1
     (bad,) = [one for one in ran.document["checks"] if not one["ok"]]
     assert (bad["check"], len(bad["defects"])) == ("counts", 1)
+
+
+def test_damage_is_called_damage_by_whoever_meets_it_and_does_not_end_the_check(
+    maintained: Maintained, type_in: Type
+) -> None:
+    maintained.execute("INSERT INTO vods (twitch_vod_id, channel) VALUES ('1', 'alice')")
+    overwrite(maintained.admin_dsn, "vods", 0, b"\xff" * 512)
+    ran = type_in("vods")
+    assert (ran.status, ran.out) == (5, "")
+    assert "error: The database is damaged: invalid page in block 0" in ran.err
+    assert "vodtender restore latest --replace" in ran.err
+    ran = type_in("db", "check")
+    assert ran.status == 1
+    assert "WRONG   VODs are counted right" in ran.lines
+    assert "WRONG   tables and indexes are sound inside (amcheck)" in ran.lines
 
 
 # --- shell ------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vodtender.errors import DatabaseUnavailable
 from vodtender.procedures.direct import Direct
 from vodtender.store import integrity
-from vodtender.store.database import Database
+from vodtender.store.database import DAMAGED, Database
 from vodtender.store.impatience import impatient
 from vodtender.store.integrity import Defect
 
@@ -89,12 +90,22 @@ def check(direct: Direct, tell: Callable[[str], object]) -> list[Result]:
     results = []
     for one, look in _CHECKS:
         tell(one.promise)
-        with _looking(direct.database) as connection:
-            integrity.without_indexes(connection)
-            results.append(Result(one, list(look(connection))))
+        results.append(_result(direct, one, look))
     tell(_PAGES.promise)
     results.append(_pages(direct))
     return results
+
+
+def _result(direct: Direct, one: Check, look: Look) -> Result:
+    """Damage that a check stumbles over is a defect, too."""
+    try:
+        with _looking(direct.database) as connection:
+            integrity.without_indexes(connection)
+            return Result(one, list(look(connection)))
+    except DatabaseUnavailable as error:
+        if error.code != DAMAGED:
+            raise
+        return Result(one, [Defect("it could not be looked at", error.message)])
 
 
 @contextmanager

@@ -27,6 +27,9 @@ Connection = psycopg.Connection[DictRow]
 CHANNEL = "vodtender"
 """On which NOTIFY says that there is something new to do."""
 
+DAMAGED = "database_damaged"
+"""The error code for what the server itself calls damage of its files."""
+
 _STATEMENT_TIMEOUT_SECONDS = 60
 _CONNECT_TIMEOUT_SECONDS = 10
 _POOL_TIMEOUT_SECONDS = 15.0
@@ -194,6 +197,12 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], str, str, str], ...] = (
         "let it own the database: ALTER DATABASE vod OWNER TO vod",
     ),
     ((pg.DiskFull,), "database_disk_full", "The database's disk is full", "make room on it"),
+    (
+        (pg.DataCorrupted, pg.IndexCorrupted, pg.UndefinedFile, pg.IoError),
+        DAMAGED,
+        "The database is damaged",
+        "see how far: vodtender db check; go back: vodtender restore latest --replace",
+    ),
     (
         # Includes shutdowns, too many connections, deadlocks and cancelled statements; and every
         # refused login, of which libpq tells nothing but the server's own words.
