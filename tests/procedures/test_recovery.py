@@ -45,7 +45,7 @@ from vodtender.procedures.opening import open_database
 from vodtender.procedures.recovery import AskedFor, Recovered, recover
 from vodtender.procedures.replaced import Present
 from vodtender.procedures.status import document
-from vodtender.store import archiving
+from vodtender.store import wal
 from vodtender.store.database import connect
 
 _ROOT = Path(__file__).parents[2]
@@ -384,7 +384,7 @@ def test_the_daemon_makes_one_when_the_last_is_old_and_follows_the_setting(
             acquire(cluster.postgres) as server,
             connect(server.admin_dsn, autocommit=True) as admin,
         ):
-            assert archiving.is_on(admin) is wanted
+            assert wal.is_on(admin) is wanted
 
 
 def test_over_a_time_that_was_not_archived_no_recovery_leads_and_a_new_base_backup_is_due(

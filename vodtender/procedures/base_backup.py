@@ -27,7 +27,7 @@ from vodtender.pipeline.base_shelf import BaseShelf
 from vodtender.pipeline.directory import POSTGRES_NAME
 from vodtender.procedures.opening import open_embedded, require_embedded
 from vodtender.procedures.progress import Stop, Tell, never, silent
-from vodtender.store import archiving, audit
+from vodtender.store import audit, wal
 from vodtender.store.database import Connection, Database, connect
 from vodtender.store.database import translated as database_translated
 
@@ -84,7 +84,7 @@ def follow_setting(settings: Settings, note: Note) -> None:
         server = open_embedded(settings, stack)
         assert server is not None
         with connect(server.admin_dsn, autocommit=True) as admin, database_translated():
-            is_on = archiving.is_on(admin)
+            is_on = wal.is_on(admin)
         if new or is_on != settings.backup_wal:
             note(f"the embedded database {told}; it is restarted for that")
             postgres_server.restart(directory)
@@ -132,11 +132,11 @@ def make_base(
 def archived_until_now(admin: Connection, archive: Path) -> None:
     """Has everything until now in the archive. Raises VodtenderError (code `wal_not_archived`)."""
     with database_translated():
-        began_at = archiving.now(admin)
-        name = archiving.close_segment(admin)
+        began_at = wal.now(admin)
+        name = wal.close_segment(admin)
         deadline = time.monotonic() + _ARCHIVED_SECONDS
-        while not (archiving.is_archived(admin, name) and (archive / name).exists()):
-            failed_at = archiving.standing(admin).failed_at
+        while not (wal.is_archived(admin, name) and (archive / name).exists()):
+            failed_at = wal.standing(admin).failed_at
             has_failed = failed_at is not None and failed_at > began_at
             if has_failed or time.monotonic() > deadline:
                 raise VodtenderError(
@@ -157,9 +157,9 @@ def _made(
     system_id = wal_archive.system_id(settings.data_dir / POSTGRES_NAME) or ""
     with connect(admin_dsn, autocommit=True) as admin, database_translated():
         archived_until_now(admin, shelf.wal(system_id))
-        size_bytes = archiving.cluster_bytes(admin)
+        size_bytes = wal.cluster_bytes(admin)
         _require_room(shelf, size_bytes)
-        name = shelf.free_name(archiving.now(admin))
+        name = shelf.free_name(wal.now(admin))
         tell("copying", 0, size_bytes)
         with translated(shelf.directory):
             copied = wal_archive.copy_cluster(
@@ -167,12 +167,12 @@ def _made(
             )
             base = Base(
                 name=name,
-                made_at=archiving.now(admin).astimezone(UTC),
+                made_at=wal.now(admin).astimezone(UTC),
                 system_id=copied.system_id,
                 timeline=copied.timeline,
                 begin=copied.begin,
                 end=copied.end,
-                segment_bytes=archiving.segment_bytes(admin),
+                segment_bytes=wal.segment_bytes(admin),
                 size_bytes=copied.size_bytes,
                 server_version=admin.info.server_version,
                 program_version=__version__,

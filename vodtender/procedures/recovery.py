@@ -37,7 +37,7 @@ from vodtender.procedures.replaced import (
     without_daemons,
 )
 from vodtender.procedures.scratch import Filled, Server, open_server
-from vodtender.store import archiving, backups, migrate, restored
+from vodtender.store import backups, migrate, restored, wal
 from vodtender.store.database import connect
 from vodtender.store.database import translated as database_translated
 
@@ -242,7 +242,7 @@ class _Recovering:
                 wal_archive.archive_to(self.directory, self.shelf.directory / WAL)
         if wal_archive.system_id(self.directory) != self.way.base.system_id:
             return (archive,)
-        if old.server is not None and archiving.is_on(old.server.admin):
+        if old.server is not None and wal.is_on(old.server.admin):
             try:
                 archived_until_now(old.server.admin, archive)
             except VodtenderError as error:
@@ -273,7 +273,7 @@ class _Recovering:
     def _progress(self, recovery: Recovery) -> tuple[bool, datetime | None]:
         try:
             with connect(recovery.dsn(), autocommit=True) as connection, database_translated():
-                return archiving.progress(connection)
+                return wal.progress(connection)
         except DatabaseUnavailable:
             return True, None  # on its way up
 
@@ -292,7 +292,7 @@ class _Recovering:
             connect(recovery.dsn(admin=True), autocommit=True) as admin,
             database_translated(),
         ):
-            return fresh, archiving.timeline(admin)
+            return fresh, wal.timeline(admin)
 
     def _require_start(self, aside: str) -> None:
         try:

@@ -28,13 +28,13 @@ from vodtender.procedures import (
 from vodtender.procedures.advice import what_next
 from vodtender.store import (
     archive,
-    archiving,
     backups,
     breaker,
     overview,
     pause,
     tokens,
     uploads,
+    wal,
     workers,
 )
 from vodtender.store.channels import Channel, all_channels
@@ -83,7 +83,7 @@ def document(
             "chat": _chat(chat.status_in(connection, settings)),
             "backup": {
                 **backup_standing.document(backups.standing(connection), settings, now),
-                "wal": wal_standing.document(settings, archiving.standing(connection)),
+                "wal": wal_standing.document(settings, wal.standing(connection)),
             },
             "archive": archive_standing.document(archive.totals(connection), moving, settings),
         }

@@ -11,7 +11,7 @@ from vodtender.errors import VodtenderError
 from vodtender.model.timestamp import rfc3339
 from vodtender.pipeline.directory import POSTGRES_NAME
 from vodtender.procedures.backup_list import recoverable
-from vodtender.store.archiving import Archiving
+from vodtender.store.wal import Archiving
 
 _LITTLE_SPACE_BYTES = 1 << 30
 
