@@ -20,7 +20,7 @@ from tests.rows import add_worker
 from tests.s3 import S3, Fault
 from vodtender.clients import pg_tools, zstd
 from vodtender.clients.dump import DamagedBackupError
-from vodtender.errors import Locked, NotFound, Refused, Transient, VodtenderError
+from vodtender.errors import Locked, NotFound, Refused, Stopped, Transient, VodtenderError
 from vodtender.procedures.scratch import open_server
 from vodtender.store.database import Database
 
@@ -542,6 +542,19 @@ def test_a_dry_run_checks_and_changes_nothing(untouched: Place) -> None:
     assert untouched.restore(replace=True, dry_run=True).seconds is None
     with pytest.raises(Refused, match="not empty"):
         untouched.restore(dry_run=True)
+    _nothing_happened(untouched)
+
+
+def test_an_interruption_says_that_nothing_was_changed(untouched: Place) -> None:
+    untouched.good_backup()
+
+    def interrupt(phase: str, _done: int, _total: int) -> None:
+        if phase == "restoring":
+            raise KeyboardInterrupt
+
+    with pytest.raises(Stopped, match="The database was not changed") as met:
+        untouched.restore(replace=True, tell=interrupt)
+    assert (met.value.exit, met.value.hint) == (130, "type it again")
     _nothing_happened(untouched)
 
 

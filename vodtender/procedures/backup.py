@@ -16,12 +16,13 @@ from pathlib import Path
 from vodtender.clients.dump import DamagedBackupError
 from vodtender.config.redaction import redact
 from vodtender.config.settings import Settings
-from vodtender.errors import Locked, VodtenderError
+from vodtender.errors import Locked, Stopped, VodtenderError
 from vodtender.model.backup import Manifest
 from vodtender.pipeline.backup_shelf import LocalShelf, S3Shelf
 from vodtender.procedures.backup_dump import take_dump
 from vodtender.procedures.backup_list import Shelves, named, shelves
 from vodtender.procedures.backup_prune import Fallen, remove_old
+from vodtender.procedures.interruption import interrupted
 from vodtender.procedures.progress import Stop, Tell, never, silent
 from vodtender.store import backups, sessions
 from vodtender.store.database import Database
@@ -80,6 +81,8 @@ def back_up(
         raise  # whoever holds the lock records what comes of it
     except BaseException as error:
         making.record_failure(error)
+        if isinstance(error, KeyboardInterrupt):
+            raise making.interrupted() from None
         raise
 
 
@@ -152,6 +155,13 @@ class _Making:
         if not self._is_recorded:
             with suppress(VodtenderError):
                 self._record(problem=_told(error))
+
+    def interrupted(self) -> Stopped:
+        """What is there all the same."""
+        if self._manifest is None:
+            return interrupted("Interrupted. No backup was made, and nothing was removed.")
+        copied = "" if self._is_recorded else " It has no copy in S3, and nothing was removed."
+        return interrupted(f"Interrupted. The backup {self._manifest.name} is good.{copied}")
 
     def _copied(self, shelf: LocalShelf, s3: S3Shelf, manifest: Manifest) -> str:
         try:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vodtender.config.settings import Settings
-from vodtender.errors import VodtenderError
+from vodtender.errors import Stopped, VodtenderError
 from vodtender.procedures import integrity
 from vodtender.procedures.backup_source import Source, at_hand
 from vodtender.procedures.direct import Direct
+from vodtender.procedures.interruption import told_if_interrupted
 from vodtender.procedures.progress import Tell
 from vodtender.procedures.scratch import Filled, Server, filled, look_into, open_server
 from vodtender.store import databases, restored
@@ -51,6 +52,8 @@ def drill(settings: Settings, wanted: str, *, database: Database, tell: Tell) ->
     found: list[str] = []
     try:
         drilled = _drilled(settings, wanted, tell, began, found)
+    except Stopped:
+        raise  # which says nothing of the backup
     except VodtenderError as error:
         _record(database, began_at, began, found, error.message)
         raise
@@ -68,6 +71,7 @@ def _drilled(
 ) -> Drilled:
     from_s3 = settings.backup_s3_url is not None
     with (
+        told_if_interrupted(),
         open_server(settings) as server,
         at_hand(settings, wanted, tell, from_s3=from_s3) as source,
     ):

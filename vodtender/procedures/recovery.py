@@ -26,6 +26,7 @@ from vodtender.pipeline.backup_shelf import LocalShelf, translated
 from vodtender.pipeline.base_shelf import BaseShelf
 from vodtender.pipeline.directory import POSTGRES_NAME, open_directory
 from vodtender.procedures.base_backup import archived_until_now, other_server
+from vodtender.procedures.interruption import Change, told_if_interrupted
 from vodtender.procedures.opening import has_embedded
 from vodtender.procedures.progress import Tell
 from vodtender.procedures.replaced import (
@@ -96,13 +97,14 @@ def recover(settings: Settings, asked: AskedFor) -> Recovered:
     if asked.dry_run:
         return Recovered(asked.moment, None, way.base, {}, None, "", None)
     with ExitStack() as stack:
+        change = stack.enter_context(told_if_interrupted())
         stack.enter_context(LocalShelf(settings.backup_directory).locked())
         open_directory(settings.data_dir)
         lock = stack.enter_context(client.recovery_lock(directory))
         old = stack.enter_context(_present(settings, asked))
         if not old.present.is_empty:
             asked.confirm(old.present, way.base)
-        return _Recovering(settings, asked, shelf, way, directory, began).run(lock, old)
+        return _Recovering(settings, asked, shelf, way, directory, change, began).run(lock, old)
 
 
 def _way(shelf: BaseShelf, moment: datetime | None) -> Way:
@@ -201,6 +203,7 @@ class _Recovering:
     shelf: BaseShelf
     way: Way
     directory: Path
+    change: Change
     began: float
 
     def run(self, lock: int, old: _Old) -> Recovered:
@@ -226,6 +229,7 @@ class _Recovering:
             recovery.end()
             old.close()
             now = datetime.now(UTC)
+            self.change.begun = True
             self.shelf.mark_timeline(base.system_id, timeline, now)
             aside = postgres_server.replace(self.directory, recovery.path, now)
         self._require_start(aside)

@@ -17,6 +17,7 @@ from vodtender.config.settings import Settings
 from vodtender.errors import Locked, Refused, VodtenderError
 from vodtender.procedures.backup import safety_copy
 from vodtender.procedures.backup_source import Source, at_hand
+from vodtender.procedures.interruption import told_if_interrupted
 from vodtender.procedures.opening import has_embedded
 from vodtender.procedures.progress import Tell
 from vodtender.procedures.replaced import (
@@ -75,10 +76,14 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
         Refused: the database is not empty (code `not_empty`), a daemon is alive (`daemon_alive`),
             it was not confirmed, or a privilege is missing (`no_privilege`); nothing was changed.
         Locked: another restore, drill or backup is under way.
+        Stopped: it was interrupted (code `interrupted`).
         DatabaseUnavailable: the server cannot be reached.
     """
     began = time.monotonic()
-    with _opened(settings, wanted, asked.tell) as (server, source):
+    with (
+        told_if_interrupted() as change,
+        _opened(settings, wanted, asked.tell) as (server, source),
+    ):
         for warning in source.warnings:
             asked.note(f"warning: {warning}")
         contents = look_into(source, server, asked.tell)
@@ -94,6 +99,7 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
             make_fit(fresh, after, actor=asked.actor, reason=asked.reason)
             loss = compare_and_carry(present, server, fresh)
             require_unchanged(server, settings, present)
+            change.begun = True
             aside = _swapped(present, server)
     seconds = round(time.monotonic() - began, 3)
     return Restored(
