@@ -28,6 +28,9 @@ from vodtender.daemon import service
 from vodtender.daemon.backup_chore import BackupChore
 from vodtender.daemon.service import RunMode
 from vodtender.errors import Locked, Refused, SettingsError, VodtenderError
+from vodtender.model.base_backup import is_segment
+from vodtender.model.log_reach import Span
+from vodtender.model.timestamp import rfc3339
 from vodtender.pipeline.accounts import Accounts
 from vodtender.pipeline.backup_shelf import LocalShelf
 from vodtender.pipeline.base_shelf import BaseShelf
@@ -41,6 +44,7 @@ from vodtender.procedures.base_backup import (
     is_due,
     make_base,
 )
+from vodtender.procedures.moments import spans, told
 from vodtender.procedures.opening import open_database
 from vodtender.procedures.recovery import AskedFor, Recovered, recover
 from vodtender.procedures.replaced import Present
@@ -104,6 +108,15 @@ class Cluster:
             psycopg.connect(server.dsn, autocommit=True) as connection,
         ):
             yield connection
+
+    def spans(self) -> list[Span]:
+        return spans(self.settings())
+
+    def wal_of_status(self, **more: Any) -> dict[str, Any]:
+        settings = self.settings(**more)
+        with open_database(settings) as database:
+            found: dict[str, Any] = document(database, settings)["backup"]["wal"]
+            return found
 
     def begin_with(self, *numbers: int) -> datetime:
         """The VODs there are now, and none but these; a moment at which that is so."""
@@ -209,7 +222,7 @@ def test_what_is_not_safe_or_not_wanted_or_not_there_changes_nothing(cluster: Cl
         with pytest.raises(Refused) as caught:
             cluster.recover(never)
         assert caught.value.code == "no_such_moment"
-        assert f"from {made_at:%Y-%m-%d %H:%M:%S} UTC to " in caught.value.message
+        assert caught.value.message.endswith("to now. Nothing was changed.")
     assert cluster.recover(moment, dry_run=True).seconds is None
 
     def refuse(*_: object) -> None:
@@ -233,21 +246,43 @@ def test_what_is_not_safe_or_not_wanted_or_not_there_changes_nothing(cluster: Cl
 
 
 def test_with_the_whole_disk_of_the_database_gone_the_archive_is_enough(cluster: Cluster) -> None:
-    moment = cluster.begin_with(1, 2)
+    moment = cluster.begin_with(1)
+    segments = []
     with (
         acquire(cluster.postgres) as server,
         connect(server.admin_dsn, autocommit=True) as admin,
     ):
+        for number in (2, 3):
+            archived_until_now(admin, cluster.archive)
+            segments.append(max(name for name in os.listdir(cluster.archive) if is_segment(name)))
+            cluster.add(number)
         archived_until_now(admin, cluster.archive)
     shutil.rmtree(cluster.directory / "data")
     with pytest.raises(Refused, match="ends before it") as caught:
-        cluster.recover(datetime.now(UTC))
+        cluster.recover(datetime.now(UTC), dry_run=True)
     assert caught.value.code == "no_such_moment"
+    last = cluster.spans()[0].until
+    assert last is not None
+
+    # What is missing, or cannot be read, in the middle of it is not its end.
+    middle = cluster.archive / segments[1]
+    whole = middle.read_bytes()
+    middle.unlink()
+    for dry_run in (True, False):
+        for wanted in (None, last):
+            with pytest.raises(Refused, match=f"{segments[1]} of the log is missing") as caught:
+                cluster.recover(wanted, dry_run=dry_run)
+            assert caught.value.code == "no_such_moment"
+    middle.write_bytes(whole[:256] + bytes(len(whole) - 256))
+    with pytest.raises(RecoveryFailedError, match=f"{segments[1]} is damaged"):
+        cluster.recover(None)
+    middle.write_bytes(whole)
     assert not (cluster.postgres / "data").exists()
-    done = cluster.recover(None)
-    assert (cluster.vods(), done.aside, cluster.asked_of) == ([1, 2], "", [])
+
+    done = cluster.recover(last)
+    assert (cluster.vods(), done.aside, cluster.asked_of) == ([1, 2, 3], "", [])
     assert done.reached_at is not None
-    assert done.reached_at >= moment
+    assert moment <= done.reached_at <= last
 
 
 def test_a_database_that_does_not_start_is_brought_back(cluster: Cluster) -> None:
@@ -298,8 +333,7 @@ def test_a_file_that_is_in_the_way_is_never_overwritten_and_is_told(cluster: Clu
             cluster.make_base()
         assert caught.value.code == "wal_not_archived"
         assert blocked.read_bytes() == b"something else"
-        with open_database(cluster.settings()) as database:
-            wal = document(database, cluster.settings())["backup"]["wal"]
+        wal = cluster.wal_of_status()
         assert "cannot be archived" in wal["problem"]
         assert wal["failing_since"] is not None
         blocked.unlink()
@@ -352,6 +386,19 @@ def test_a_damaged_base_backup_changes_nothing(cluster: Cluster) -> None:
 def test_the_daemon_makes_one_when_the_last_is_old_and_follows_the_setting(
     cluster: Cluster,
 ) -> None:
+    cluster.begin_with()
+    for wanted in (False, True):
+        changed = cluster.settings(backup_wal=wanted)
+        # It has restarted the server by the time that it asks the database for work.
+        with pytest.raises(SettingsError, match="no VOD waits in the database"):
+            service.run(changed, RunMode(once=True))
+        follow_setting(changed, cluster.notes.append)
+        assert not cluster.notes
+        with (
+            acquire(cluster.postgres) as server,
+            connect(server.admin_dsn, autocommit=True) as admin,
+        ):
+            assert wal.is_on(admin) is wanted
     settings = cluster.settings(backup_base_interval=timedelta(microseconds=1))
     with open_database(settings, pooled=True) as database:
         add_worker(database, "w")
@@ -372,19 +419,6 @@ def test_the_daemon_makes_one_when_the_last_is_old_and_follows_the_setting(
         assert len(cluster.shelf.entries()) == min(known + 1, settings.backup_base_keep)
         with database.transaction() as connection:
             connection.execute("DELETE FROM workers")
-    cluster.begin_with()
-    for wanted in (False, True):
-        settings = cluster.settings(backup_wal=wanted)
-        # It has restarted the server by the time that it asks the database for work.
-        with pytest.raises(SettingsError, match="no VOD waits in the database"):
-            service.run(settings, RunMode(once=True))
-        follow_setting(settings, cluster.notes.append)
-        assert not cluster.notes
-        with (
-            acquire(cluster.postgres) as server,
-            connect(server.admin_dsn, autocommit=True) as admin,
-        ):
-            assert wal.is_on(admin) is wanted
 
 
 def test_over_a_time_that_was_not_archived_no_recovery_leads_and_a_new_base_backup_is_due(
@@ -392,26 +426,38 @@ def test_over_a_time_that_was_not_archived_no_recovery_leads_and_a_new_base_back
 ) -> None:
     settings, now = cluster.settings(), datetime.now(UTC)
     cluster.begin_with(1)
+    assert "BACKUP_WAL is not set" in cluster.wal_of_status(backup_wal=False)["problem"]
     follow_setting(cluster.settings(backup_wal=False), cluster.notes.append)
+    assert "not archived yet" in cluster.wal_of_status()["problem"]
+    ended = cluster.spans()[0]
+    assert ended.until is not None
+    assert not ended.is_broken  # it is the last there is, as yet
     with cluster.connected() as connection:
         connection.execute("CREATE TABLE meanwhile AS SELECT generate_series(1, 9999) AS n")
     follow_setting(settings, cluster.notes.append)
     moment = cluster.add(2)
     assert is_due(settings, now)
-    with open_database(settings) as database:
-        wal = document(database, settings)["backup"]["wal"]
-    assert "vodtender backup base" in wal["problem"]
-    with pytest.raises(RecoveryFailedError, match="nothing was changed"):
-        cluster.recover(moment)
+    assert "vodtender backup base" in cluster.wal_of_status()["problem"]
+    for wanted, dry_run in ((moment, True), (moment, False), (None, True), (None, False)):
+        with pytest.raises(Refused, match="the log was not archived for a while") as caught:
+            cluster.recover(wanted, dry_run=dry_run)
+        assert f"leads to {told(ended.until)}" in caught.value.message
     assert (cluster.vods(), cluster.kept()) == ([1, 2], set())
     cluster.make_base()
     assert not is_due(settings, now)
+    newest, *older = cluster.spans()
+    assert newest.until is None
+    assert ended.until in {one.until for one in older if one.base == ended.base}
+    assert cluster.wal_of_status()["problem"] is None
     moment = cluster.add(3)
+    with pytest.raises(Refused, match="the log was not archived for a while"):
+        cluster.recover(cluster.shelf.entries()[0].made_at - timedelta(milliseconds=1))
     cluster.recover(moment)
     assert cluster.vods() == [1, 2, 3]
     with cluster.connected() as connection:
         assert connection.execute("SELECT count(*) FROM meanwhile").fetchone() == (9999,)
         connection.execute("DROP TABLE meanwhile")
+    assert cluster.recover(ended.until, dry_run=True).base == ended.base
 
 
 # --- the commands -------------------------------------------------------------------------
@@ -444,7 +490,9 @@ def test_the_list_says_which_moments_can_be_had(
     assert run(["backup", "list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in listed["bases"]] == [b.name for b in cluster.shelf.entries()]
-    assert listed["recoverable_from"] <= listed["recoverable_until"]
+    assert listed["recoverable"][-1]["until"] is None
+    first = listed["recoverable"][0]["from"]
+    assert first <= rfc3339(datetime.now(UTC) + timedelta(seconds=1))
     assert run(["backup", "list"]) == 0
     assert "vodtender restore --at TIME" in capsys.readouterr().out
     assert run(["restore", "--at", "9999d"]) == 6

@@ -161,8 +161,10 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
                 "s3_url": None if settings.backup_s3_url is None else str(settings.backup_s3_url),
                 "backups": [_listed(one, now) for one in found],
                 "bases": [_based(one, now) for one in moments.bases],
-                "recoverable_from": moments.since,
-                "recoverable_until": moments.until,
+                "recoverable": [
+                    {"from": since, "until": until} for since, until in moments.stretches
+                ],
+                "recoverable_problem": moments.broken or None,
                 "wal_bytes": moments.wal_bytes,
             }
         )
@@ -188,16 +190,17 @@ def _based(one: Base, now: datetime) -> dict[str, Any]:
 
 
 def _write_moments(moments: Moments, now: datetime) -> None:
-    if moments.since is None:
+    if not moments.bases:
         return
     write_line("")
     rows = [(one.name, moment(one.made_at, now), size(one.size_bytes)) for one in moments.bases]
     write_table(("BASE BACKUP", "MADE", "SIZE"), rows)
-    until = moments.until or moments.since
     write_line(
-        f"Any moment can be had from {moment(moments.since)} to {moment(until)}, and to now where"
-        f" the server still runs: vodtender restore --at TIME ({size(moments.wal_bytes)} of log)"
+        f"Any moment can be had, {moments.told}: vodtender restore --at TIME"
+        f" ({size(moments.wal_bytes)} of log)"
     )
+    if moments.broken:
+        note(f"warning: {moments.broken}; for what comes: vodtender backup base")
 
 
 def _listed(one: Listed, now: datetime) -> dict[str, Any]:

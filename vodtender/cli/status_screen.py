@@ -265,19 +265,25 @@ def _backup(status: Document, now: datetime) -> _Texts:
         slow = drill["problem"] is not None or (drill["took_seconds"] or 0) > drill["rto_seconds"]
         how = drill["problem"] or f"restored in {took}"
         yield f"last drill {_when(drill['at'], now)}: {how}", _RED if slow else ""
-    yield from _wal(found["wal"], now)
+    yield from _wal(found["wal"])
 
 
-def _wal(found: Document | None, now: datetime) -> _Texts:
+def _wal(found: Document | None) -> _Texts:
     if found is None:
         return
     if found["problem"] is not None:
         waiting = found["waiting_bytes"]
         piled = "" if waiting is None else f" ({size(waiting)} of it are in DATA_DIR)"
         yield found["problem"] + piled, _RED
-    if found["recoverable_from"] is not None:
-        since = _when(found["recoverable_from"], now)
-        yield f"any moment since {since} can be had ({size(found['archived_bytes'])} of log)", ""
+    if found["recoverable"]:
+        parts = [
+            f"from {_second(one['from'])} to {_second(one['until'])}"
+            for one in found["recoverable"]
+        ]
+        yield (
+            f"any moment can be had {'; '.join(parts)} ({size(found['archived_bytes'])} of log)",
+            "",
+        )
 
 
 def _archive(status: Document, now: datetime) -> _Texts:
@@ -333,6 +339,10 @@ _PARTS = (
     ("Errors", _errors),
     (_NEXT, _next),
 )
+
+
+def _second(text: str | None) -> str:
+    return "now" if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
 
 
 def _when(text: str, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Base backups and the write-ahead log after them: which moments can be had, and what may go.
+"""Base backups and the write-ahead log after them: what they are called, and what may go.
 
 A base backup is a copy of a whole cluster's files. With every segment of the log that was written
 since, the cluster can be brought to any moment after it. A recovery begins a new timeline: a
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Self
@@ -20,7 +20,9 @@ WAL = "wal"
 """Directory of the archived log in BACKUP_DIR; one below it for each cluster."""
 _NAME = re.compile(r"base_\d{8}_\d{6}")
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
-_MARK = re.compile(r"([0-9A-F]{24})\.[0-9A-F]{8}\.backup")
+LEFT_OFF = ".left_off"
+"""Ends the name of a mark: before that segment archiving was left off."""
+_MARK = re.compile(r"([0-9A-F]{24})\.(?:[0-9A-F]{8}\.backup|left_off)")
 _FORK = re.compile(r"(\d+)\s+([0-9A-F]+/[0-9A-F]+)\s")
 _FORMAT = 1
 
@@ -105,35 +107,9 @@ def forks(history: str) -> dict[int, int]:
     return {int(one[1]): position(one[2]) for one in found if one is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How to come to a moment: from which base backup, along which timeline."""
-
-    base: Base
-    timeline: int
-
-
-def way_to(
-    moment: datetime | None, bases: Iterable[Base], timelines: Mapping[str, Sequence[Timeline]]
-) -> Way | None:
-    """The shortest way to a moment (None: the last there is), or None: it is before them all.
-    `timelines` are those of each cluster, by its number.
-
-    What the database was at a moment is what whoever was connected then saw: it lies on the
-    timeline that was the newest at that time.
-    """
-    earlier = [one for one in bases if moment is None or one.made_at <= moment]
-    for base in sorted(earlier, key=lambda one: (one.made_at, one.name), reverse=True):
-        known = timelines.get(base.system_id, ())
-        begun = {one.number: one for one in known if moment is None or one.began_at <= moment}
-        own = [one.timeline for one in earlier if one.system_id == base.system_id]
-        newest = max([*begun, *own])
-        if base.timeline == newest:
-            return Way(base, newest)
-        fork = begun[newest].forks.get(base.timeline) if newest in begun else None
-        if fork is not None and position(base.end) <= fork:
-            return Way(base, newest)
-    return None
+def is_segment(name: str) -> bool:
+    """Whether a file of the log may be called that."""
+    return _SEGMENT.fullmatch(name) is not None
 
 
 def segment_number(name: str, segment_bytes: int) -> int | None:
@@ -143,19 +119,17 @@ def segment_number(name: str, segment_bytes: int) -> int | None:
     return int(name[8:16], 16) * ((1 << 32) // segment_bytes) + int(name[16:], 16)
 
 
-def last_in_reach(base: Base, names: Iterable[str]) -> str | None:
-    """The name of the last segment that can be replayed after a base backup: the one before the
-    first that is missing. None: there is none."""
-    found = {}
-    for name in sorted(names):
-        number = segment_number(name, base.segment_bytes)
-        if number is not None:
-            found[number] = name
-    number, last = base.first_segment, None
-    while number in found:
-        last = found[number]
-        number += 1
-    return last
+def segment_name(timeline: int, number: int, segment_bytes: int) -> str:
+    """The file of a segment."""
+    high, low = divmod(number, (1 << 32) // segment_bytes)
+    return f"{timeline:08X}{high:08X}{low:08X}"
+
+
+def segment_after(name: str, segment_bytes: int) -> str:
+    """The file of the segment that follows on the same timeline."""
+    number = segment_number(name, segment_bytes)
+    assert number is not None
+    return segment_name(int(name[:8], 16), number + 1, segment_bytes)
 
 
 def needless(names: Iterable[str], kept: Collection[Base]) -> list[str]:

@@ -4,6 +4,7 @@
     base/base_20261123_020000.json   its record: without one it is none
     wal/CLUSTER/                     the log's segments, and the histories of its timelines
     wal/CLUSTER/00000002.restored    when a recovery began that timeline
+    wal/CLUSTER/SEGMENT.left_off     before that segment archiving was left off; and until when
 
 To be changed only with the lock of BACKUP_DIR.
 """
@@ -14,35 +15,31 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from vodtender.clients.postgres import wal_archive
+from vodtender.clients.postgres.wal_archive import OwnLog
 from vodtender.model.base_backup import (
     BASES,
+    LEFT_OFF,
     WAL,
     Base,
     Timeline,
     base_name,
     forks,
     is_base_name,
-    last_in_reach,
+    is_segment,
     needless,
+    segment_after,
 )
+from vodtender.model.log_reach import Log, Span, spans
 from vodtender.pipeline.backup_shelf import private, sync_directory, translated
 
 _TEMPORARY = ".tmp-"
 _HISTORY = ".history"
 _RESTORED = ".restored"
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Which moments can be had: from the first base backup to the end of what is archived
-    without a gap. `until` None: nothing is archived after the newest base backup."""
-
-    since: datetime
-    until: datetime | None
 
 
 class BaseShelf:
@@ -130,21 +127,45 @@ class BaseShelf:
                 total += sum(one.stat().st_size for one in os.scandir(archive) if one.is_file())
         return total
 
-    def reach(self) -> Reach | None:
-        """Which moments can be had, as far as can be seen from the archive; None: none. A server
-        that runs has more, and gives it before a recovery."""
-        bases = self.entries()
-        if not bases:
-            return None
-        until = None
-        archive = self.wal(bases[0].system_id)
-        with suppress(OSError):
-            last = last_in_reach(bases[0], os.listdir(archive))
-            if last is not None:
-                # PostgreSQL has written it, whole, after the last change that it holds.
-                modified = datetime.fromtimestamp((archive / last).stat().st_mtime, UTC)
-                until = max(modified, bases[0].made_at)
-        return Reach(bases[-1].made_at, until)
+    def chains(self, own: OwnLog | None) -> list[Span]:
+        """What each base backup leads to, without the last moments. `own` is the log in the
+        cluster that is archived here now. Raises OSError."""
+        logs = {archive.name: self._log(archive, own) for archive in self._archives()}
+        return spans(self.entries(), self.timelines(), logs)
+
+    def spans(self, own: OwnLog | None) -> list[Span]:
+        """Which moments each base backup gives, the newest first. Raises OSError."""
+        return [self._ended(one) for one in self.chains(own)]
+
+    def _log(self, archive: Path, own: OwnLog | None) -> Log:
+        names = os.listdir(archive)
+        left_off = {}
+        for name in names:
+            if name.endswith(LEFT_OFF):
+                left_off[name.removesuffix(LEFT_OFF)] = _time_in(archive / name, "began_again_at")
+        mine = own.segments if own is not None and own.system_id == archive.name else frozenset()
+        return Log(frozenset(names), mine, left_off)
+
+    def _ended(self, span: Span) -> Span:
+        if span.goes_on:
+            return span
+        archive = self.wal(span.base.system_id)
+        for name in reversed(span.chain):
+            found = wal_archive.last_change(archive / name)
+            if found is not None:
+                return replace(span, reached_at=found)
+        return span
+
+    def mark_left_off(self, system_id: str, now: datetime) -> None:
+        """Remembers that after what is archived of a cluster there is log that was not, until
+        now. Raises OSError."""
+        archive = self.wal(system_id)
+        with suppress(FileNotFoundError):
+            names = [name for name in os.listdir(archive) if is_segment(name)]
+            if names:
+                last = max(names)
+                after = segment_after(last, (archive / last).stat().st_size)
+                _write(archive / f"{after}{LEFT_OFF}", _at("began_again_at", now))
 
     def timelines(self) -> dict[str, list[Timeline]]:
         """By cluster, those that recoveries have begun. Raises OSError."""
@@ -161,19 +182,26 @@ class BaseShelf:
     def mark_timeline(self, system_id: str, number: int, began_at: datetime) -> None:
         """Remembers when a recovery began a timeline. Raises OSError."""
         path = self.wal(system_id) / f"{number:08X}{_RESTORED}"
-        _write(path, json.dumps({"began_at": began_at.astimezone(UTC).isoformat()}) + "\n")
+        _write(path, _at("began_at", began_at))
 
     def _archives(self) -> list[Path]:
         return sorted(path for path in (self.directory / WAL).glob("*") if path.name.isdigit())
 
 
 def _began_at(history: Path) -> datetime:
+    return _time_in(history.with_suffix(_RESTORED), "began_at", otherwise=history)
+
+
+def _time_in(mark: Path, key: str, *, otherwise: Path | None = None) -> datetime:
     """By our own mark; without one the time of the file must do."""
     try:
-        found = json.loads(history.with_suffix(_RESTORED).read_text(encoding="utf-8"))
-        return datetime.fromisoformat(found["began_at"])
+        return datetime.fromisoformat(json.loads(mark.read_text(encoding="utf-8"))[key])
     except (OSError, ValueError, KeyError, TypeError):
-        return datetime.fromtimestamp(history.stat().st_mtime, UTC)
+        return datetime.fromtimestamp((otherwise or mark).stat().st_mtime, UTC)
+
+
+def _at(key: str, moment: datetime) -> str:
+    return json.dumps({key: moment.astimezone(UTC).isoformat()}) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,8 +10,10 @@ from vodtender.config.settings import Settings
 from vodtender.errors import NotFound
 from vodtender.model.backup import Manifest, is_name
 from vodtender.model.base_backup import Base
+from vodtender.model.log_reach import stretches
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf, S3Shelf
 from vodtender.pipeline.base_shelf import BaseShelf
+from vodtender.procedures import moments
 
 LATEST = "latest"
 
@@ -62,21 +64,33 @@ def listed(settings: Settings) -> list[Listed]:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The base backups, the newest first, and which moments can be had by them; None: none. A
-    server that runs has what came after `until`. `wal_bytes` is what the archived log takes."""
+    """The base backups, the newest first, and which moments can be had by them: `stretches`,
+    from the earliest on, from and to (None: now), and `told` for people. `broken` says why the
+    newest base backup leads no further. `wal_bytes` is what the archived log takes."""
 
     bases: list[Base]
-    since: datetime | None
-    until: datetime | None
+    stretches: list[tuple[datetime, datetime | None]]
+    told: str
+    broken: str
     wal_bytes: int
 
 
 def recoverable(settings: Settings) -> Moments:
-    """Which moments can be had, as far as can be seen in BACKUP_DIR. Raises SettingsError."""
+    """Which moments can be had. Raises SettingsError."""
     shelf = BaseShelf(settings.backup_directory)
-    reach = shelf.reach()
-    since, until = (None, None) if reach is None else (reach.since, reach.until)
-    return Moments(shelf.entries(), since, until, shelf.wal_bytes())
+    found = moments.spans(settings)
+    broken = ""
+    if found and found[0].is_broken:
+        last = found[0].until or found[0].since
+        why = moments.why_broken(found[0])
+        broken = f"the log of {found[0].base.name} leads to {moments.told(last)}: {why}"
+    return Moments(
+        shelf.entries(),
+        stretches(found),
+        moments.told_stretches(found),
+        broken,
+        shelf.wal_bytes(),
+    )
 
 
 def named(entries: list[Entry], name: str) -> Entry | None:

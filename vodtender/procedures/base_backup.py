@@ -72,14 +72,14 @@ def follow_setting(settings: Settings, note: Note) -> None:
     if settings.dsn is not None:
         return
     directory = settings.data_dir / POSTGRES_NAME
-    root = BaseShelf(settings.backup_directory).directory / WAL
+    shelf = BaseShelf(settings.backup_directory)
     with translated(settings.backup_directory):
         if not settings.backup_wal:
             new = wal_archive.leave_off(directory)
             told = "archives its log no more: BACKUP_WAL is not set"
         else:
-            new = wal_archive.archive_to(directory, root)
-            told = f"archives its log in {root}"
+            new = begin_archiving(shelf, directory)
+            told = f"archives its log in {shelf.directory / WAL}"
     with ExitStack() as stack:
         server = open_embedded(settings, stack)
         assert server is not None
@@ -88,6 +88,15 @@ def follow_setting(settings: Settings, note: Note) -> None:
         if new or is_on != settings.backup_wal:
             note(f"the embedded database {told}; it is restarted for that")
             postgres_server.restart(directory)
+
+
+def begin_archiving(shelf: BaseShelf, directory: Path) -> bool:
+    """Has the server in `directory` archive its log from its next start on, and remembers that
+    until now it did not; whether that is new. Raises OSError."""
+    system_id = wal_archive.system_id(directory)
+    if system_id is not None and not wal_archive.is_told(directory):
+        shelf.mark_left_off(system_id, datetime.now(UTC))
+    return wal_archive.archive_to(directory, shelf.directory / WAL)
 
 
 def make_base(
@@ -222,10 +231,12 @@ def _settled(
 
 
 def is_due(settings: Settings, now: datetime) -> bool:
-    """Whether the last base backup is older than BACKUP_BASE_INTERVAL, or than the archive: from
-    before it the log leads no further than to where it was left off."""
-    bases = BaseShelf(settings.backup_directory).entries()
+    """Whether the last base backup is older than BACKUP_BASE_INTERVAL, or the log after it does
+    not lead to now."""
+    shelf = BaseShelf(settings.backup_directory)
+    with translated(shelf.directory):
+        found = shelf.chains(wal_archive.own_log(settings.data_dir / POSTGRES_NAME))
+    bases = shelf.entries()
     if not bases or now - bases[0].made_at >= settings.backup_base_interval:
         return True
-    since = wal_archive.archived_since(settings.data_dir / POSTGRES_NAME)
-    return since is not None and bases[0].made_at < since
+    return found[0].is_broken

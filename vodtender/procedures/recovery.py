@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,13 +20,15 @@ from vodtender.clients.postgres import server as postgres_server
 from vodtender.clients.postgres import wal_archive
 from vodtender.clients.postgres.recovery import EndedEarlyError, Goal, Recovery
 from vodtender.config.settings import Settings
-from vodtender.errors import DatabaseUnavailable, Refused, VodtenderError
-from vodtender.model.base_backup import WAL, Base, Way, way_to
+from vodtender.errors import DatabaseUnavailable, VodtenderError
+from vodtender.model.base_backup import Base, position, segment_number
+from vodtender.model.log_reach import Span, way_to
 from vodtender.pipeline.backup_shelf import LocalShelf, translated
 from vodtender.pipeline.base_shelf import BaseShelf
 from vodtender.pipeline.directory import POSTGRES_NAME, open_directory
-from vodtender.procedures.base_backup import archived_until_now, other_server
+from vodtender.procedures.base_backup import archived_until_now, begin_archiving, other_server
 from vodtender.procedures.interruption import Change, told_if_interrupted
+from vodtender.procedures.moments import no_such_moment, spans, told
 from vodtender.procedures.opening import has_embedded
 from vodtender.procedures.progress import Tell
 from vodtender.procedures.replaced import (
@@ -41,6 +43,7 @@ from vodtender.procedures.scratch import Filled, Server, open_server
 from vodtender.store import backups, migrate, restored, wal
 from vodtender.store.database import connect
 from vodtender.store.database import translated as database_translated
+from vodtender.store.wal import Progress
 
 _LOOK_SECONDS = 0.1
 _LEAST_FREE_BYTES = 256 << 20
@@ -91,9 +94,8 @@ def recover(settings: Settings, asked: AskedFor) -> Recovered:
         raise other_server("Restoring a moment")
     began = time.monotonic()
     shelf = BaseShelf(settings.backup_directory)
-    with translated(shelf.directory):
-        way = _way(shelf, asked.moment)
     directory = settings.data_dir / POSTGRES_NAME
+    way = _way(spans(settings), asked.moment)
     if asked.dry_run:
         return Recovered(asked.moment, None, way.base, {}, None, "", None)
     with ExitStack() as stack:
@@ -107,37 +109,13 @@ def recover(settings: Settings, asked: AskedFor) -> Recovered:
         return _Recovering(settings, asked, shelf, way, directory, change, began).run(lock, old)
 
 
-def _way(shelf: BaseShelf, moment: datetime | None) -> Way:
-    now = datetime.now(UTC)
-    if moment is not None and moment > now:
-        raise _no_such_moment(shelf, moment, "It has not come yet.", now)
-    way = way_to(moment, shelf.entries(), shelf.timelines())
+def _way(found: list[Span], moment: datetime | None) -> Span:
+    if moment is not None and moment > datetime.now(UTC):
+        raise no_such_moment(found, moment, has_come=False)
+    way = way_to(moment, found)
     if way is None:
-        why = "There is no base backup from before it."
-        raise _no_such_moment(shelf, moment, why, now)
+        raise no_such_moment(found, moment)
     return way
-
-
-def _no_such_moment(
-    shelf: BaseShelf, moment: datetime | None, why: str, until: datetime | None
-) -> Refused:
-    reach = shelf.reach()
-    there = "No moment can be had: there is no base backup."
-    hint = "a dump: vodtender restore latest; from now on: BACKUP_WAL=1 and vodtender backup base"
-    if reach is not None:
-        last = until or reach.until or reach.since
-        there = f"What can be had: from {_told(reach.since)} to {_told(last)}."
-        hint = f"vodtender restore --at '{last.astimezone(UTC):%Y-%m-%d %H:%M:%S}'"
-    asked = "The database" if moment is None else f"The database of {_told(moment)}"
-    return Refused(
-        f"{asked} cannot be had. {why} {there} Nothing was changed.",
-        hint=hint,
-        code="no_such_moment",
-    )
-
-
-def _told(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _require_room(directory: Path, base: Base) -> None:
@@ -201,7 +179,7 @@ class _Recovering:
     settings: Settings
     asked: AskedFor
     shelf: BaseShelf
-    way: Way
+    way: Span
     directory: Path
     change: Change
     began: float
@@ -210,7 +188,7 @@ class _Recovering:
         base, tell = self.way.base, self.asked.tell
         _require_room(self.directory, base)
         archives = self._archives(old)
-        goal = Goal(self.asked.moment, self.way.timeline, archives)
+        goal = Goal(self.asked.moment, self.way.timeline, archives, self.way.left_off)
         with (
             _system(),
             client.recovering(
@@ -239,12 +217,13 @@ class _Recovering:
     def _archives(self, old: _Old) -> tuple[Path, ...]:
         """Where the log lies: the archive, which the running server completes now; and what of
         it is in the old cluster only."""
-        archive = self.shelf.wal(self.way.base.system_id)
+        number = self.way.base.system_id
+        archive, own = self.shelf.wal(number), wal_archive.own_log(self.directory)
         with translated(self.shelf.directory):
             archive.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.settings.backup_wal:
-                wal_archive.archive_to(self.directory, self.shelf.directory / WAL)
-        if wal_archive.system_id(self.directory) != self.way.base.system_id:
+                begin_archiving(self.shelf, self.directory)
+        if own is None or own.system_id != number:
             return (archive,)
         if old.server is not None and wal.is_on(old.server.admin):
             try:
@@ -254,32 +233,63 @@ class _Recovering:
         return (archive, self.directory.absolute() / "data" / "pg_wal")
 
     def _replayed(self, recovery: Recovery) -> datetime | None:
-        """Waits until it is there; the last change that it shows."""
+        """Waits until it is there; the last change that it shows. Where the log ends before a
+        moment that it should lead to, nothing was changed in between."""
+        chain, to_the_end = self._chain(), self.asked.moment is None
+        while True:
+            try:
+                reached = self._waited_for(recovery)
+            except EndedEarlyError:
+                to_the_end = True
+                recovery.go_on_to_the_end()
+                continue
+            if to_the_end:
+                self._require_end(reached, chain)
+            return reached.at
+
+    def _waited_for(self, recovery: Recovery) -> Progress:
         tell, since = self.asked.tell, self.way.base.made_at
         until = self.asked.moment or datetime.now(UTC)
         total = max(1, int((until - since).total_seconds()))
-        reached_at: datetime | None = None
-        try:
-            while True:
-                if recovery.answers():
-                    recovering, at = self._progress(recovery)
-                    reached_at = at or reached_at
-                    done = 0 if at is None else int((at - since).total_seconds())
-                    tell("replaying", max(0, min(done, total)), total)
-                    if not recovering:
-                        return reached_at
-                time.sleep(_LOOK_SECONDS)
-        except EndedEarlyError as error:
-            why = "What is archived of the log ends before it."
-            last = error.last_at or self.way.base.made_at
-            raise _no_such_moment(self.shelf, self.asked.moment, why, last) from error
+        at: datetime | None = None
+        while True:
+            if recovery.answers():
+                found = self._progress(recovery)
+                at = found.at or at
+                done = 0 if at is None else int((at - since).total_seconds())
+                tell("replaying", max(0, min(done, total)), total)
+                if not found.recovering:
+                    return replace(found, at=at)
+            time.sleep(_LOOK_SECONDS)
 
-    def _progress(self, recovery: Recovery) -> tuple[bool, datetime | None]:
+    def _progress(self, recovery: Recovery) -> Progress:
         try:
             with connect(recovery.dsn(), autocommit=True) as connection, database_translated():
                 return wal.progress(connection)
         except DatabaseUnavailable:
-            return True, None  # on its way up
+            return Progress(True, None, None)  # on its way up
+
+    def _chain(self) -> tuple[str, ...]:
+        """What is archived on the way, now that it is complete. Raises OSError."""
+        way = self.way
+        return next(
+            one.chain
+            for one in self.shelf.chains(wal_archive.own_log(self.directory))
+            if (one.base.name, one.timeline) == (way.base.name, way.timeline)
+        )
+
+    def _require_end(self, reached: Progress, chain: tuple[str, ...]) -> None:
+        """A segment that cannot be read is to a recovery the end of the log."""
+        size = self.way.base.segment_bytes
+        came_to = 0 if reached.position is None else position(reached.position) // size
+        beyond = [name for name in chain if (segment_number(name, size) or 0) >= came_to]
+        if len(beyond) > 1:
+            last = self.way.base.made_at if reached.at is None else reached.at
+            raise client.RecoveryFailedError(
+                f"The archived log cannot be read any further than {told(last)}: the segment"
+                f" {beyond[0]} is damaged, and what came after would be lost. Nothing was changed.",
+                hint=f"vodtender restore --at '{last.astimezone(UTC):%Y-%m-%d %H:%M:%S}'",
+            )
 
     def _made_fit(self, recovery: Recovery) -> tuple[Filled, int]:
         dsn, base = recovery.dsn(), self.way.base

@@ -10,7 +10,7 @@ from vodtender.config.settings import Settings
 from vodtender.errors import VodtenderError
 from vodtender.model.timestamp import rfc3339
 from vodtender.pipeline.directory import POSTGRES_NAME
-from vodtender.procedures.backup_list import recoverable
+from vodtender.procedures.backup_list import Moments, recoverable
 from vodtender.store.wal import Archiving
 
 _LITTLE_SPACE_BYTES = 1 << 30
@@ -20,39 +20,55 @@ def document(settings: Settings, found: Archiving | None) -> dict[str, Any] | No
     """None where no log is archived. `waiting_bytes` lie in the cluster; a log that cannot be
     archived piles up there, until the disk of the database is full. `found` is None while the
     database is away."""
-    if not settings.backup_wal or settings.dsn is not None:
+    directory = settings.data_dir / POSTGRES_NAME
+    if settings.dsn is not None or not (settings.backup_wal or wal_archive.is_told(directory)):
         return None
-    problem = None
+    moments, problem = None, None
     try:
         moments = recoverable(settings)
     except VodtenderError as error:
-        moments, problem = None, error.message
+        problem = error.message
     free = _free_bytes(settings)
-    since = wal_archive.archived_since(settings.data_dir / POSTGRES_NAME)
-    if found is not None and found.failing is not None:
-        problem = (
-            f"the log cannot be archived in {settings.backup_directory.absolute()}: it piles up in"
-            " DATA_DIR until the disk is full"
-        )
-    elif moments is not None and not moments.bases:
-        problem = "there is no base backup, so no moment can be had: vodtender backup base"
-    elif moments is not None and since is not None and moments.bases[0].made_at < since:
-        problem = (
-            f"the log was not archived until {since:%Y-%m-%d %H:%M} UTC, so no moment after that"
-            " can be had before the next base backup: vodtender backup base"
-        )
-    elif free is not None and free < _LITTLE_SPACE_BYTES:
-        problem = f"the disk of BACKUP_DIR is nearly full: {free >> 20} MiB are free"
     return {
         "base_at": rfc3339(moments.bases[0].made_at if moments and moments.bases else None),
-        "recoverable_from": rfc3339(None if moments is None else moments.since),
-        "recoverable_until": rfc3339(None if moments is None else moments.until),
+        "recoverable": []
+        if moments is None
+        else [
+            {"from": rfc3339(since), "until": rfc3339(until)} for since, until in moments.stretches
+        ],
         "archived_bytes": 0 if moments is None else moments.wal_bytes,
-        "waiting_bytes": wal_archive.waiting_bytes(settings.data_dir / POSTGRES_NAME),
+        "waiting_bytes": wal_archive.waiting_bytes(directory),
         "free_bytes": free,
         "failing_since": rfc3339(None if found is None else found.failed_at),
-        "problem": problem,
+        "problem": problem or _problem(settings, found, moments, free),
     }
+
+
+def _problem(
+    settings: Settings, found: Archiving | None, moments: Moments | None, free: int | None
+) -> str | None:
+    where = settings.backup_directory.absolute()
+    if not settings.backup_wal:
+        return (
+            f"the log is still archived in {where}, though BACKUP_WAL is not set: that ends when"
+            " vodtender run begins"
+        )
+    if found is not None and found.failing is not None:
+        return (
+            f"the log cannot be archived in {where}: it piles up in DATA_DIR until the disk is full"
+        )
+    needed = None
+    if not wal_archive.is_told(settings.data_dir / POSTGRES_NAME):
+        needed = "the log is not archived yet, though BACKUP_WAL is set"
+    elif moments is not None and not moments.bases:
+        needed = "there is no base backup, so no moment can be had"
+    elif moments is not None and moments.broken:
+        needed = f"{moments.broken}; for what comes"
+    if needed is not None:
+        return f"{needed}: vodtender backup base"
+    if free is not None and free < _LITTLE_SPACE_BYTES:
+        return f"the disk of BACKUP_DIR is nearly full: {free >> 20} MiB are free"
+    return None
 
 
 def _free_bytes(settings: Settings) -> int | None:

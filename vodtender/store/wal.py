@@ -85,13 +85,24 @@ def standing(connection: Connection) -> Archiving:
     return Archiving(row["last_at"], row["failed_at"], row["failing"])
 
 
-def progress(connection: Connection) -> tuple[bool, datetime | None]:
-    """Whether a recovery is still under way, and to which moment it has come."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of a recovery: whether it is still under way, and to which moment, and which place in the
+    log, it has come; None: to none yet."""
+
+    recovering: bool
+    at: datetime | None
+    position: str | None
+
+
+def progress(connection: Connection) -> Progress:
+    """How far it is."""
     row = connection.execute(
-        "SELECT pg_is_in_recovery() AS recovering, pg_last_xact_replay_timestamp() AS at"
+        "SELECT pg_is_in_recovery() AS recovering, pg_last_xact_replay_timestamp() AS at,"
+        " pg_last_wal_replay_lsn()::text AS position"
     ).fetchone()
     assert row is not None
-    return bool(row["recovering"]), row["at"]
+    return Progress(bool(row["recovering"]), row["at"], row["position"])
 
 
 def timeline(connection: Connection) -> int:

@@ -6,7 +6,6 @@ The server that does it works for whoever started it, and ends when that ends.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -14,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,17 +37,18 @@ _PROBE_SECONDS = 2.0
 _TAIL_BYTES = 256 << 10
 _TAIL_LINES = 8
 _ENDED_EARLY = "recovery ended before configured recovery target was reached"
-_LAST = re.compile(r"last completed transaction was at log time (\S+ \S+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
     """Where a recovery goes: to a moment (None: as far as the log goes) along a timeline, whose
-    segments lie in the first of the directories that has them; that one is the archive."""
+    segments lie in the first of the directories that has them; that one is the archive. What the
+    log holds from the segment `before` on, whatever its timeline, is left alone."""
 
     moment: datetime | None
     timeline: int
     archives: tuple[Path, ...]
+    before: str | None = None
 
 
 class RecoveryFailedError(VodtenderError):
@@ -58,21 +58,35 @@ class RecoveryFailedError(VodtenderError):
 
 
 class EndedEarlyError(RecoveryFailedError):
-    """The log ends before the moment, at `last_at` (None: nothing was replayed)."""
-
-    def __init__(self, message: str, last_at: datetime | None) -> None:
-        super().__init__(message)
-        self.last_at = last_at
+    """The log ends before anything that was later than the moment."""
 
 
 class Recovery:
     """A recovery under way, or the cluster that came of it."""
 
-    def __init__(self, where: Place, path: Path, started: _Started) -> None:
+    def __init__(self, where: Place, lock: int, path: Path, goal: Goal) -> None:
         self.path = path
         self._where = where
-        self._sockets = started.sockets
-        self._process = started.process
+        self._lock = lock
+        self._goal = goal
+        self._start()
+
+    def _start(self) -> None:
+        started = _start(self._where, self._lock, self.path, self._goal)
+        self._sockets, self._process = started.sockets, started.process
+
+    def go_on_to_the_end(self) -> None:
+        """For one whose log has ended before its moment: it goes as far as that goes. Raises
+        OSError."""
+        self._goal = replace(self._goal, moment=None)
+        self._start()
+
+    def kill(self) -> None:
+        """Ends the server, if it is there still; its cluster is worthless then."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
 
     def dsn(self, *, admin: bool = False) -> str:
         """The connection string of role and database `vod`, or of the superuser."""
@@ -106,8 +120,7 @@ class Recovery:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             said = file.read().decode("utf-8", "replace")
         if _ENDED_EARLY in said:
-            found = _LAST.findall(said)
-            return EndedEarlyError(_ENDED_EARLY, _moment(found[-1]) if found else None)
+            return EndedEarlyError(_ENDED_EARLY)
         # Looking for the next segment where there is none is how a recovery finds the end.
         lines = [line for line in said.splitlines() if not line.startswith("cp: ")]
         told = "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
@@ -156,18 +169,16 @@ def recovering(
     """
     where = Place(Path(os.path.realpath(directory)))
     attempt = Path(tempfile.mkdtemp(prefix="data.at-", dir=where.directory))
-    started = None
+    recovery = None
     try:
         wal_archive.copy_tree(base, attempt, progress)
         wal_archive.verify(pg_tools.embedded(), attempt)
         (attempt / "recovery.signal").touch(mode=0o600)
-        started = _start(where, lock, attempt, goal)
-        yield Recovery(where, attempt, started)
+        recovery = Recovery(where, lock, attempt, goal)
+        yield recovery
     finally:
-        if started is not None and started.process.poll() is None:
-            with suppress(ProcessLookupError):
-                started.process.send_signal(signal.SIGQUIT)
-            started.process.wait()
+        if recovery is not None:
+            recovery.kill()
         shutil.rmtree(attempt, ignore_errors=True)
 
 
@@ -200,6 +211,8 @@ def _settings(where: Place, sockets: Path, goal: Goal) -> list[str]:
     if goal.moment is not None:
         aim.append(f"recovery_target_time={goal.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00")
     fetch = " || ".join(f"cp {_quoted(one)}/%f %p" for one in goal.archives)
+    if goal.before is not None:  # its name without the timeline; a history's sorts before it
+        fetch = f'f=%f; [ "${{f#????????}}" \\< {goal.before[8:]} ] && {{ {fetch}; }}'
     return [
         *cluster.COMPLETE_LOG,
         *cluster.local_settings(sockets, _PORT, f"{where.server_name}-recovery"),
@@ -224,10 +237,3 @@ def _socket(directory: Path) -> Path:
 
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path).replace("%", "%%"))
-
-
-def _moment(text: str) -> datetime | None:
-    """As PostgreSQL logs it: `2026-11-23 10:00:00.123456+00`."""
-    with suppress(ValueError):
-        return datetime.fromisoformat(text).astimezone(UTC)
-    return None

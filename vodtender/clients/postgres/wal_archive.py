@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from vodtender.clients import pg_tools
 from vodtender.clients.postgres.place import Place
+
+_ENDED_AT = re.compile(r"desc: (?:COMMIT|ABORT)\S* (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,9 @@ def archive_to(directory: Path, root: Path) -> bool:
     return True
 
 
-def archived_since(directory: Path) -> datetime | None:
-    """Since when the server in `directory` is told to; None: it is not."""
-    try:
-        return datetime.fromtimestamp(Place(directory).wal.lstat().st_mtime, UTC)
-    except FileNotFoundError:
-        return None
+def is_told(directory: Path) -> bool:
+    """Whether the server in `directory` is told to archive its log."""
+    return Place(directory).wal.is_symlink()
 
 
 def leave_off(directory: Path) -> bool:
@@ -61,6 +63,48 @@ def leave_off(directory: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLog:
+    """The segments in the cluster itself, by name; some of them are prepared for what comes."""
+
+    system_id: str
+    segments: frozenset[str]
+
+
+def own_log(directory: Path) -> OwnLog | None:
+    """That of the cluster of the server in `directory`, whether it runs or not; None where it is
+    not archived, or cannot be seen."""
+    place = Place(directory)
+    number = place.system_id if place.wal.is_symlink() else None
+    if number is None:
+        return None
+    try:
+        return OwnLog(number, frozenset(os.listdir(place.data / "pg_wal")))
+    except OSError:
+        return None
+
+
+def last_change(segment: Path) -> datetime | None:
+    """When the last transaction that ends in an archived segment did so; None: none does. Raises
+    OSError."""
+    status = segment.stat()
+    return _last_change(segment, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _last_change(segment: Path, _mtime_ns: int, _size: int) -> datetime | None:
+    # It ends with an error wherever the next record would lie in another segment.
+    done = subprocess.run(
+        [pg_tools.embedded().path("pg_waldump"), "--rmgr=Transaction", str(segment)],
+        env={**os.environ, "TZ": "UTC", "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    found = _ENDED_AT.findall(done.stdout.decode("utf-8", "replace"))
+    return None if not found else datetime.fromisoformat(found[-1]).replace(tzinfo=UTC)
 
 
 def waiting_bytes(directory: Path) -> int | None:
