@@ -56,6 +56,12 @@ def test_a_backup_that_does_not_fit_leaves_no_trace_and_what_there_was(place: Pl
         assert (caught.value.code, caught.value.exit) == ("backup_disk_full", 1)
         assert {entry.name for entry in LocalShelf(folder).entries()} == old
         assert not list(folder.rglob(".tmp-*"))
+        (good,) = (place.good / "backups").glob("*.zst")
+        done = place.restore(str(good), replace=True, settings=place.settings(backup_dir=folder))
+        assert (done.rescued, done.aside) == (None, place.databases()[1])
+        told, stays = place.notes
+        assert told.startswith("the present database is not dumped: There is no room")
+        assert stays == "it is kept as it is, under another name"
     database = Database(lambda: place.dsn)
     assert "no room" in str(standing(database).last_problem)
     assert standing(database).local_name is None

@@ -147,6 +147,7 @@ def base(
 @app.command("list")
 def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List backups, those here and those in S3 side by side, the newest first."""
+    from vodtender.pipeline.backup_shelf import missing
     from vodtender.procedures.backup_list import listed, recoverable
 
     context: Context = ctx.obj
@@ -169,6 +170,8 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
             }
         )
         return
+    if gone := missing(settings.backup_directory.absolute()):
+        note(gone)
     if found:
         write_table(
             ("NAME", "MADE", "SIZE", "ROWS", "HERE", "S3", "NOTE"),

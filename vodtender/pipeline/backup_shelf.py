@@ -36,6 +36,11 @@ _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _TEMPORARY = ".tmp-"
 _LARGEST_MANIFEST_BYTES = 4 << 20
 
+_FULL, _UNUSABLE = "backup_disk_full", "backup_dir"
+
+NOT_TO_BE_USED = frozenset({_FULL, _UNUSABLE})
+"""Codes of errors that are BACKUP_DIR's and say nothing of the database."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -278,6 +283,11 @@ def judged(
     return Entry(name, size_bytes, manifest, problem, storage_class)
 
 
+def missing(directory: Path) -> str:
+    """Says so where BACKUP_DIR is not there at all; else empty."""
+    return "" if directory.is_dir() else f"BACKUP_DIR, which is {directory}, does not exist."
+
+
 def private(path: str, flags: int) -> int:
     """An opener for files that only their owner may read: there are tokens in a dump."""
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
@@ -293,12 +303,12 @@ def translated(directory: Path) -> Iterator[None]:
             raise VodtenderError(
                 f"There is no room for a backup in {directory}.",
                 hint=f"make room (df -h {directory}), or set BACKUP_DIR to another disk",
-                code="backup_disk_full",
+                code=_FULL,
             ) from error
         raise SettingsError(
             f"BACKUP_DIR {directory} cannot be used: {(error.strerror or str(error)).lower()}",
             hint="set BACKUP_DIR to a directory that this user may write",
-            code="backup_dir",
+            code=_UNUSABLE,
         ) from error
 
 

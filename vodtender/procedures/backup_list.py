@@ -11,7 +11,7 @@ from vodtender.errors import NotFound
 from vodtender.model.backup import Manifest, is_name
 from vodtender.model.base_backup import Base
 from vodtender.model.log_reach import stretches
-from vodtender.pipeline.backup_shelf import Entry, LocalShelf, S3Shelf
+from vodtender.pipeline.backup_shelf import Entry, LocalShelf, S3Shelf, missing
 from vodtender.pipeline.base_shelf import BaseShelf
 from vodtender.procedures import moments
 
@@ -138,7 +138,7 @@ def no_such(name: str, found: Shelves, entries: Iterable[Entry] = ()) -> NotFoun
         hint = "try one of them all the same: vodtender restore NAME"
     else:
         what = f"There is no good backup yet in {directory}."
-    if not directory.is_dir():
-        what += f" BACKUP_DIR, which is {directory}, does not exist."
+    if gone := missing(directory):
+        what += f" {gone}"
         hint = f"is its disk mounted? set BACKUP_DIR to where the backups are; {hint}"
     return NotFound(what, hint=hint, code="no_backup")

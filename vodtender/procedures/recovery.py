@@ -20,10 +20,10 @@ from vodtender.clients.postgres import server as postgres_server
 from vodtender.clients.postgres import wal_archive
 from vodtender.clients.postgres.recovery import EndedEarlyError, Goal, Recovery
 from vodtender.config.settings import Settings
-from vodtender.errors import DatabaseUnavailable, VodtenderError
+from vodtender.errors import DatabaseUnavailable, NotFound, VodtenderError
 from vodtender.model.base_backup import Base, position, segment_number
 from vodtender.model.log_reach import Span, way_to
-from vodtender.pipeline.backup_shelf import LocalShelf, translated
+from vodtender.pipeline.backup_shelf import LocalShelf, missing, translated
 from vodtender.pipeline.base_shelf import BaseShelf
 from vodtender.pipeline.directory import POSTGRES_NAME, open_directory
 from vodtender.procedures.base_backup import archived_until_now, begin_archiving, other_server
@@ -83,6 +83,7 @@ def recover(settings: Settings, asked: AskedFor) -> Recovered:
     """Brings the embedded database to a moment.
 
     Raises:
+        NotFound: there is no BACKUP_DIR (code `no_backup`).
         Refused: another server (code `no_point_in_time`); the moment cannot be had
             (`no_such_moment`), with those that can; a daemon is alive (`daemon_alive`); somebody
             uses the database (`in_use`); it was not confirmed. Nothing was changed.
@@ -94,6 +95,12 @@ def recover(settings: Settings, asked: AskedFor) -> Recovered:
         raise other_server("Restoring a moment")
     began = time.monotonic()
     shelf = BaseShelf(settings.backup_directory)
+    if gone := missing(shelf.directory):
+        raise NotFound(
+            f"{gone} Nothing was changed.",
+            hint="is its disk mounted? set BACKUP_DIR to where the backups are",
+            code="no_backup",
+        )
     directory = settings.data_dir / POSTGRES_NAME
     way = _way(spans(settings), asked.moment)
     if asked.dry_run:

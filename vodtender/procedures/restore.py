@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from vodtender.config.settings import Settings
 from vodtender.errors import Locked, Refused, VodtenderError
+from vodtender.pipeline.backup_shelf import NOT_TO_BE_USED
 from vodtender.procedures.backup import safety_copy
 from vodtender.procedures.backup_source import Source, at_hand
 from vodtender.procedures.interruption import told_if_interrupted
@@ -33,6 +34,8 @@ from vodtender.procedures.scratch import Server, filled, look_into, open_server
 from vodtender.store import databases
 from vodtender.store.database import Database, translated
 from vodtender.store.restored import NO_RIGHTS, Rights
+
+_STAYS = "it is kept as it is, under another name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,10 @@ def _saved(
         raise
     except Exception as error:  # a damaged database fails in whatever way it likes
         problem = error.message if isinstance(error, VodtenderError) else str(error).strip()
+        if isinstance(error, VodtenderError) and error.code in NOT_TO_BE_USED:
+            asked.note(f"the present database is not dumped: {problem}")
+            asked.note(_STAYS)
+            return None, problem, None
         asked.note(f"the present database cannot be dumped: {problem}")
         asked.note("what can be read of it is taken table by table")
         return None, problem, _rescued(server, settings, asked)
@@ -171,8 +178,10 @@ def _rescued(server: Server, settings: Settings, asked: Asked) -> Rescued | None
         raise
     except VodtenderError as error:
         asked.note(error.message)
+        asked.note(_STAYS)
+        return None
     if found is None:
-        asked.note("nothing of it can be read; it is kept as it is, under another name")
+        asked.note(f"nothing of it can be read; {_STAYS}")
         return None
     asked.note(f"{len(found.saved)} parts of it are in {found.directory}")
     for name, why in found.lost.items():
