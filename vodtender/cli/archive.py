@@ -16,7 +16,7 @@ from vodtender.errors import PartlyDone, VodtenderError
 
 if TYPE_CHECKING:
     from vodtender.model.archive import ArchivedFile
-    from vodtender.pipeline.archiving import Moved
+    from vodtender.pipeline.archive_moves import Moved
     from vodtender.procedures.archive import Plan, Run
     from vodtender.procedures.archive_copies import Fetched, Listed
 

@@ -27,7 +27,7 @@ from vodtender.model.outcome import Absent, Failed, FileGone, Held, OnYouTube, O
 from vodtender.model.video_metadata import VideoMetadata, VodFacts
 from vodtender.model.vod import Stage, Vod
 from vodtender.model.youtube_parts import Part
-from vodtender.pipeline import allowance, archived, published
+from vodtender.pipeline import allowance, archived_upload, published
 from vodtender.pipeline.archive_shelf import known_copy
 from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.parts import cut_files
@@ -142,7 +142,7 @@ class _Delivery:
         if not self.open_at:  # it would only lie here and wait
             self.check_usable(self.account)
             self.unless_held(allowance.why_held(self.place, self.account))
-        found = archived.for_upload(self.place, self.claimed, copy)
+        found = archived_upload.bring_file(self.place, self.claimed, copy)
         if not isinstance(found, Path):
             raise _Ended(found)
         self.claimed.vod = replace(

@@ -25,8 +25,8 @@ from vodtender.model.archive import ArchivePolicy
 from vodtender.model.retention import why_only_copy
 from vodtender.model.vod import Vod
 from vodtender.pipeline.accounts import Accounts
+from vodtender.pipeline.archive_moves import Fate, Moved, Mover
 from vodtender.pipeline.archive_shelf import Shelves
-from vodtender.pipeline.archiving import Fate, Moved, Mover
 from vodtender.pipeline.directory import DataDirectory, open_directory
 from vodtender.pipeline.prune import ranked
 from vodtender.pipeline.room import DownloadRoom

@@ -12,8 +12,8 @@ from vodtender.config.settings import Settings
 from vodtender.errors import Locked, NotFound, Stopped
 from vodtender.model.archive import ArchivedFile
 from vodtender.model.vod import Vod
+from vodtender.pipeline.archive_moves import bring_back, give_back
 from vodtender.pipeline.archive_shelf import Shelves, Thawing
-from vodtender.pipeline.archiving import bring_back, give_back
 from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.workplace import Workplace
 from vodtender.procedures.archive import workplace

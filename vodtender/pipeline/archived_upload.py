@@ -11,8 +11,8 @@ from vodtender.model.archive import ArchivedFile
 from vodtender.model.outcome import FileGone, Held
 from vodtender.model.step import problem_text
 from vodtender.model.vod import Waiting
+from vodtender.pipeline.archive_moves import bring_back
 from vodtender.pipeline.archive_shelf import LostCopyError
-from vodtender.pipeline.archiving import bring_back
 from vodtender.pipeline.claimed_vod import ClaimedVod
 from vodtender.pipeline.workplace import Workplace
 from vodtender.store.database import clock
@@ -22,7 +22,7 @@ _LOOK_AGAIN_ELSE = timedelta(minutes=15)
 _log = log.get("archive")
 
 
-def for_upload(place: Workplace, claimed: ClaimedVod, copy: ArchivedFile) -> Path | Held | FileGone:
+def bring_file(place: Workplace, claimed: ClaimedVod, copy: ArchivedFile) -> Path | Held | FileGone:
     """Fetches a VOD's file back for its upload. What the archive fails with is no failure of the
     VOD: it waits. Raises Stopped, LeaseLost, DatabaseUnavailable."""
     try:
