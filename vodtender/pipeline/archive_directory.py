@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 from uuid import uuid4
 
+from vodtender.clients.fsync import sync_directory
 from vodtender.errors import Refused, SettingsError, Stopped, Transient, VodtenderError
 from vodtender.model.archive import ArchivedFile, object_name, vod_id_of
 from vodtender.model.vod import Vod
@@ -143,7 +144,7 @@ class ArchiveDirectory:
         _copy(path, temporary, sha256, progress, should_stop)
         crc32 = _proven(temporary, sha256, should_stop)
         os.replace(temporary, target)
-        _sync(self.root)
+        sync_directory(self.root, required=False)
         return crc32
 
     def _need_room(self, size_bytes: int) -> None:
@@ -293,15 +294,6 @@ def _digests(
             done += len(block)
             progress(done)
     return digest.hexdigest(), crc32
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(OSError):  # some network file systems cannot
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lost(copy: ArchivedFile, why: str) -> LostCopyError:

@@ -11,12 +11,13 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vodtender.clients.fsync import sync_directory
 from vodtender.errors import Locked, SettingsError, VodtenderError
 from vodtender.model.backup import (
     MANIFESTS,
@@ -161,7 +162,7 @@ class LocalShelf:
         self.write_manifest(manifest)
         path = self.path(manifest.name)
         os.replace(self.temporary(manifest.name), path)
-        sync_directory(self.directory)
+        sync_directory(self.directory, required=False)
         return path
 
     def write_manifest(self, manifest: Manifest) -> None:
@@ -172,11 +173,11 @@ class LocalShelf:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, folder / manifest_name(manifest.name))
-        sync_directory(folder)
+        sync_directory(folder, required=False)
 
     def remove(self, name: str) -> None:
         self.path(name).unlink(missing_ok=True)
-        sync_directory(self.directory)
+        sync_directory(self.directory, required=False)
         (self.directory / MANIFESTS / manifest_name(name)).unlink(missing_ok=True)
 
 
@@ -310,13 +311,3 @@ def translated(directory: Path) -> Iterator[None]:
             hint="set BACKUP_DIR to a directory that this user may write",
             code=_UNUSABLE,
         ) from error
-
-
-def sync_directory(directory: Path) -> None:
-    """The names in it are on the disk when this returns. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(OSError):  # some network file systems cannot
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

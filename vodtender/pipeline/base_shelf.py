@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from vodtender.clients.fsync import sync_directory
 from vodtender.clients.postgres import wal_archive
 from vodtender.clients.postgres.wal_archive import OwnLog
 from vodtender.model.base_backup import (
@@ -35,7 +36,7 @@ from vodtender.model.base_backup import (
     segment_after,
 )
 from vodtender.model.log_reach import Log, Span, spans
-from vodtender.pipeline.backup_shelf import private, sync_directory, translated
+from vodtender.pipeline.backup_shelf import private, translated
 
 _TEMPORARY = ".tmp-"
 _HISTORY = ".history"
@@ -89,14 +90,14 @@ class BaseShelf:
         """What was made becomes a base backup, on the disk when this returns. Raises OSError."""
         path = self.path(base.name)
         self.temporary(base.name).rename(path)
-        sync_directory(path.parent)
+        sync_directory(path.parent, required=False)
         _write(self._record(base.name), base.to_json())
         return path
 
     def remove(self, base: Base) -> None:
         """Raises OSError."""
         self._record(base.name).unlink(missing_ok=True)
-        sync_directory(self.directory / BASES)
+        sync_directory(self.directory / BASES, required=False)
         _remove(self.path(base.name))
 
     def _record(self, name: str) -> Path:
@@ -211,7 +212,7 @@ def _write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    sync_directory(path.parent)
+    sync_directory(path.parent, required=False)
 
 
 def _remove(path: Path) -> None:

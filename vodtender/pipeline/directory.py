@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from vodtender.clients.fsync import sync_directory
 from vodtender.clients.ytdlp.workdir import SEGMENT_PATTERN
 from vodtender.errors import SettingsError
 from vodtender.model.slug import file_name
@@ -137,7 +138,7 @@ class DataDirectory:
             os.replace(made, target)
         finally:
             temporary.unlink(missing_ok=True)  # it is still there if both were one file already
-        _sync(self.root)
+        sync_directory(self.root, required=True)
         for earlier in self.root.glob(f"*_{vod.twitch_vod_id}.mp4"):
             if earlier != target:
                 earlier.unlink(missing_ok=True)
@@ -280,11 +281,3 @@ def _machine() -> bytes:
         return Path("/proc/sys/kernel/random/boot_id").read_bytes()
     except OSError:
         return socket.gethostname().encode()
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from vodtender.clients import dump
+from vodtender.clients.fsync import sync_directory
 from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable, VodtenderError
 from vodtender.model.timestamp import rfc3339
-from vodtender.pipeline.backup_shelf import LocalShelf, private, sync_directory, translated
+from vodtender.pipeline.backup_shelf import LocalShelf, private, translated
 from vodtender.procedures.progress import Tell, never
 from vodtender.procedures.scratch import Server
 from vodtender.store import backups
@@ -104,4 +105,4 @@ def _describe(found: Rescued, database: str, now: datetime) -> None:
         file.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    sync_directory(found.directory)
+    sync_directory(found.directory, required=False)

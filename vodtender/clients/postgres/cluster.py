@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from vodtender.clients.fsync import sync_directory
 from vodtender.clients.postgres import binaries, failures, privileges
 from vodtender.clients.postgres.place import DATABASE, ROLE, SUPERUSER, Place
 from vodtender.clients.postgres.privileges import Identity
@@ -93,7 +94,7 @@ def create(
     except BaseException:
         shutil.rmtree(attempt, ignore_errors=True)
         raise
-    _sync_directory(place.directory)
+    sync_directory(place.directory, required=True)
 
 
 def discard_attempts(place: Place) -> None:
@@ -197,11 +198,3 @@ def _cannot_run(place: Place, log_start: int) -> DatabaseUnavailable:
         hint="Run vodtender as an ordinary user (docker run --user 65534), or set DB_DSN",
         code="embedded_postgres_forbidden",
     )
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

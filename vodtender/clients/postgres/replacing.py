@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from vodtender.clients.fsync import sync_directory
 from vodtender.clients.postgres import locks
 from vodtender.clients.postgres.place import Place
 
@@ -26,7 +27,7 @@ def replace(place: Place, made: Path, now: datetime) -> Path | None:
     stamp = _free_stamp(place, now)
     coming = place.directory / f"data.swap-{stamp}"
     made.rename(coming)
-    _sync(place.directory)
+    sync_directory(place.directory, required=True)
     aside = None
     with suppress(OSError):
         place.data.rmdir()  # as an empty one it is worth no name
@@ -37,9 +38,9 @@ def replace(place: Place, made: Path, now: datetime) -> Path | None:
         except OSError:
             coming.rename(made)  # it is a mount point, for instance
             raise
-        _sync(place.directory)
+        sync_directory(place.directory, required=True)
     coming.rename(place.data)
-    _sync(place.directory)
+    sync_directory(place.directory, required=True)
     return aside
 
 
@@ -51,7 +52,7 @@ def complete(place: Place) -> None:
             shutil.rmtree(coming, ignore_errors=True)
         else:
             coming.rename(place.data)
-            _sync(place.directory)
+            sync_directory(place.directory, required=True)
     if not any(place.directory.glob(_ATTEMPTS)):
         return
     recovery = locks.open_lock(place.recovery_lock)
@@ -72,11 +73,3 @@ def _free_stamp(place: Place, now: datetime) -> str:
     while (place.directory / f"data.before-{now:%Y%m%d_%H%M%S}").exists():
         now += timedelta(seconds=1)
     return f"{now:%Y%m%d_%H%M%S}"
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from vodtender.clients.fsync import sync_directory
 from vodtender.errors import SettingsError, UsageError
 
 AUTH_COOKIE = "auth-token"
@@ -131,7 +132,7 @@ def install(cookies: Cookies, path: Path, exported_at: datetime) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         temporary = None
-        _sync(path.parent)
+        sync_directory(path.parent, required=True)
     except OSError as error:
         raise _not_writable(path, error) from error
     finally:
@@ -212,11 +213,3 @@ def _not_writable(path: Path, error: OSError) -> SettingsError:
         hint=hint,
         code="cookies_not_writable",
     )
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

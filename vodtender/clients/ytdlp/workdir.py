@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vodtender.clients.fsync import sync_directory
 from vodtender.errors import Locked
 
 VIDEO_NAME = "whole.video"
@@ -118,7 +119,7 @@ class WorkDirectory:
         (self.path / _FINISHED_NAME).unlink(missing_ok=True)
         os.replace(made, video)
         os.replace(temporary, self.path / _FINISHED_NAME)
-        self._sync()
+        sync_directory(self.path, required=True)
         self._remove_segments()
         return video
 
@@ -161,13 +162,6 @@ class WorkDirectory:
         path = self.path / _JOURNAL_NAME
         if path.stat().st_size and path.read_bytes()[-1:] != b"\n":
             os.write(self._journal, b"\n")
-
-    def _sync(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def digests(path: Path) -> tuple[str, int]:
