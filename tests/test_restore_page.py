@@ -14,7 +14,10 @@ from tests.s3 import S3
 _PAGE = (ROOT / "runbooks" / "database-restore.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 
-_ASKING = ("vodtender restore latest --replace", "vodtender reprocess --since 24h")
+_ASKING = (
+    "vodtender restore latest --replace",
+    "vodtender reprocess --since '2026-11-23 02:00:00'",
+)
 """What wants --yes where nobody can be asked, as the page says."""
 
 

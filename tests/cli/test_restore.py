@@ -50,6 +50,7 @@ def test_off_a_terminal_it_takes_yes_or_the_databases_name(place: Place, type_in
     assert f"The database {place.name} is {place.backups / made.name}: 3 VODs" in ran.out
     assert "VODs found since, and found again at Twitch if it still has them: 4" in ran.out
     assert "DROP DATABASE" in ran.out
+    assert ran.lines[-1].endswith(f"vodtender reprocess --since '{made.made_at:%Y-%m-%d %H:%M:%S}'")
     again = type_in("restore", made.name, "--replace", "--yes", "--json")
     assert again.document["rows"]["vods"] == 3
 

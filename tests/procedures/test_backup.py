@@ -344,10 +344,13 @@ def test_a_backup_without_a_manifest_is_none(
 ) -> None:
     found = made(database, here)
     (folder / "manifests" / f"{found.manifest.name}.json").unlink()
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="copied without manifests/") as met:
         verify(here, "latest")
+    assert "vodtender restore NAME" in met.value.hint
     with pytest.raises(DamagedBackupError, match="no manifest"):
         verify(here, found.manifest.name)
+    with at_hand(here, found.manifest.name, silent) as source:
+        assert source.made_at == found.manifest.made_at
 
 
 def test_a_dump_that_cannot_be_read_back_is_no_backup(

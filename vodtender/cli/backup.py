@@ -15,7 +15,6 @@ from vodtender.cli.transfer_bar import TransferBar
 from vodtender.errors import PartlyDone
 
 if TYPE_CHECKING:
-    from vodtender.model.backup import Manifest
     from vodtender.model.base_backup import Base
     from vodtender.pipeline.backup_shelf import Entry
     from vodtender.procedures.backup import Made
@@ -210,10 +209,8 @@ def _listed(one: Listed, now: datetime) -> dict[str, Any]:
     manifest = one.manifest
     return {
         "name": one.name,
-        "made_at": None if manifest is None else manifest.made_at,
-        "age_seconds": None
-        if manifest is None
-        else round((now - manifest.made_at).total_seconds()),
+        "made_at": one.made_at,
+        "age_seconds": None if one.made_at is None else round((now - one.made_at).total_seconds()),
         "size_bytes": _size(one),
         "sha256": None if manifest is None else manifest.sha256,
         "rows": {} if manifest is None else dict(manifest.rows),
@@ -249,22 +246,24 @@ def _row(one: Listed, now: datetime) -> tuple[str, ...]:
         s3 = f"good, {one.s3.storage_class}"
     return (
         one.name,
-        "?" if manifest is None else moment(manifest.made_at, now),
+        "?" if one.made_at is None else moment(one.made_at, now),
         size(_size(one)),
         "?" if manifest is None else str(sum(manifest.rows.values())),
         _state(one.local),
         s3,
-        "" if manifest is None else _note(manifest),
+        _note(one),
     )
 
 
-def _note(manifest: Manifest) -> str:
-    notes = ["kept"] if manifest.kept else []
-    if manifest.before_restore:
-        notes.append("what a restore replaced, never latest")
-    if manifest.lost:
-        notes.append(f"lacks {manifest.lack}")
-    return "; ".join(notes)
+def _note(one: Listed) -> str:
+    manifest = one.manifest
+    notes = []
+    if manifest is not None:
+        notes += ["kept"] if manifest.kept else []
+        notes += ["what a restore replaced, never latest"] if manifest.before_restore else []
+        notes += [f"lacks {manifest.lack}"] if manifest.lost else []
+    problems = [entry.problem for entry in (one.local, one.s3) if entry and entry.problem]
+    return "; ".join([*notes, *dict.fromkeys(problems)])
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vodtender.cli.output import write_line
@@ -23,6 +24,12 @@ def loss_document(loss: Loss | None) -> dict[str, Any]:
         "missing_vods": [] if vods is None else vods.unknown,
         "published_since": [] if vods is None else vods.published,
     }
+
+
+def look_again(shown_at: datetime | None) -> str:
+    """What has the daemon look again at what came after the moment that the database shows."""
+    at = "TIME" if shown_at is None else f"'{shown_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}'"
+    return f"vodtender reprocess --since {at}"
 
 
 def write_loss(loss: Loss | None) -> None:

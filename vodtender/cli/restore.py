@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vodtender.cli.confirm import confirm_by_name
 from vodtender.cli.context import AsJson, Context, DryRun, Reason, Yes
-from vodtender.cli.loss import loss_document, write_loss
+from vodtender.cli.loss import look_again, loss_document, write_loss
 from vodtender.cli.output import duration, moment, note, write_json, write_line
 from vodtender.cli.transfer_bar import TransferBar
 from vodtender.errors import UsageError
@@ -186,13 +187,17 @@ def _write(done: Restored) -> None:
     if done.rescued is not None:
         where = done.rescued.directory
         write_line(f"What could be read of it is in {where}, a file for each table:")
-        write_line(f"    zstd -dc {where}/TABLE.dump.zst | pg_restore --data-only -f -")
+        write_line(
+            f"    zstd -dc {quote(str(where))}/TABLE.dump.zst | {quote(str(done.rescued.reader))}"
+            " --data-only -f - | vodtender db shell"
+        )
+        write_line("    which fails, whole, where the table has one of these rows already")
         for name in done.rescued.lost:
             write_line(f"    not to be had: {name}")
     if done.aside is not None:
         write_line(f"What was there is kept as the database {done.aside}. When it is not needed:")
         write_line(f'    DROP DATABASE "{done.aside}"')
-    write_line("Now start the daemon, and: vodtender reprocess --since 24h")
+    write_line(f"Now start the daemon, and: {look_again(done.source.made_at)}")
 
 
 def _warn_of_rights(done: Restored) -> None:

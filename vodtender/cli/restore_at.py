@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vodtender.cli.arguments import moment as moment_of
 from vodtender.cli.confirm import confirm_by_name
 from vodtender.cli.context import Context
-from vodtender.cli.loss import loss_document, write_loss
+from vodtender.cli.loss import look_again, loss_document, write_loss
 from vodtender.cli.output import duration, note, write_json, write_line
 from vodtender.cli.transfer_bar import TransferBar
 
@@ -104,7 +104,8 @@ def _write(done: Recovered) -> None:
     if done.aside:
         write_line(f"What was there is kept in {done.aside}. When it is not needed:")
         write_line(f"    rm -r '{done.aside}'")
-    write_line("Now: vodtender backup base; start the daemon; and: vodtender reprocess --since 24h")
+    since = look_again(done.reached_at or done.moment)
+    write_line(f"Now: vodtender backup base; start the daemon; and: {since}")
 
 
 def _when(moment: datetime | None) -> str:

@@ -32,6 +32,16 @@ def is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def time_in(name: str) -> datetime | None:
+    """When a dump of ours was made, by its name; None where it is none of ours."""
+    if not is_name(name):
+        return None
+    try:
+        return datetime.strptime(name, f"vod_%Y%m%d_%H%M%S{SUFFIX}").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def is_old_name(name: str) -> bool:
     """The same for the plain dumps that the runbook's script made."""
     return _OLD_NAME.fullmatch(name) is not None

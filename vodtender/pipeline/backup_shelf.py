@@ -269,7 +269,7 @@ def judged(
     if is_old_name(name):
         problem = "a plain dump of the old script; it can be restored"
     elif text is None:
-        problem = "it has no manifest, so it was never finished or is not ours"
+        problem = "it has no manifest: it was never finished, or copied without manifests/"
     else:
         try:
             manifest = Manifest.from_json(text)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound
-from vodtender.model.backup import Manifest, is_name
+from vodtender.model.backup import Manifest, is_name, time_in
 from vodtender.model.base_backup import Base
 from vodtender.model.log_reach import stretches
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf, S3Shelf, missing
@@ -33,6 +33,11 @@ class Listed:
             if entry is not None and entry.manifest is not None:
                 return entry.manifest
         return None
+
+    @property
+    def made_at(self) -> datetime | None:
+        """By its manifest, else by its name, if that tells."""
+        return time_in(self.name) if self.manifest is None else self.manifest.made_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from vodtender.clients import temporary
 from vodtender.clients.dump import DamagedBackupError
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound, UsageError, VodtenderError
-from vodtender.model.backup import MANIFESTS, Manifest, manifest_name
+from vodtender.model.backup import MANIFESTS, Manifest, manifest_name, time_in
 from vodtender.model.s3_location import S3Location
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf, judged
 from vodtender.procedures.backup_list import LATEST, Shelves, no_such, passed_over, shelves
@@ -39,8 +39,8 @@ class Source:
 
     @property
     def made_at(self) -> datetime | None:
-        """The moment that it shows, if that is known."""
-        return None if self.manifest is None else self.manifest.made_at
+        """The moment that it shows, if that is known; its name tells it, too."""
+        return time_in(self.name) if self.manifest is None else self.manifest.made_at
 
     @property
     def warnings(self) -> list[str]:

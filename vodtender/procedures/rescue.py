@@ -36,9 +36,11 @@ SCHEMA = "schema"
 @dataclass(frozen=True, slots=True)
 class Rescued:
     """A directory with a dump of each table that could be read, by `saved` with its bytes; `lost`
-    says of the others why not. Each shows a moment of its own."""
+    says of the others why not. Each shows a moment of its own. `reader` is the pg_restore that
+    reads them."""
 
     directory: Path
+    reader: Path
     saved: dict[str, int] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
 
@@ -58,7 +60,8 @@ def rescue(server: Server, settings: Settings, tell: Tell) -> Rescued | None:
         return None
     with shelf.locked(), translated(shelf.directory):
         now = datetime.now(UTC)
-        found = Rescued(shelf.directory / _DIRECTORY / f"{now:%Y%m%d_%H%M%S_%f}")
+        directory = shelf.directory / _DIRECTORY / f"{now:%Y%m%d_%H%M%S_%f}"
+        found = Rescued(directory, tools.path("pg_restore"))
         found.directory.mkdir(mode=0o700, parents=True)
         steps = [(SCHEMA, ["--schema-only"])]
         steps += [(table.name, [f"--table={table.pattern}"]) for table in tables]
