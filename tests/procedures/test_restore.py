@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tests.backups import shelve
+from tests.backups import shelve, standing
 from tests.postgres import overwrite
 from tests.restoring import Place
 from tests.rows import add_worker
@@ -22,6 +22,7 @@ from tests.s3 import S3, Fault
 from vodtender.clients import pg_tools, zstd
 from vodtender.clients.dump import DamagedBackupError
 from vodtender.errors import Locked, NotFound, Refused, Stopped, Transient, VodtenderError
+from vodtender.procedures import backup_standing
 from vodtender.procedures.scratch import open_server
 from vodtender.store.database import Database
 
@@ -595,6 +596,10 @@ def test_rows_that_vanished_unnoticed_are_told_by_the_backup_which_can_be_restor
     assert made.lost == {"kv": lost}
     assert lost > 0
     assert (place.backups / old.name).exists()
+    database = Database(lambda: place.dsn)
+    told = backup_standing.document(standing(database), place.settings(), datetime.now(UTC))
+    database.close()
+    assert told["last_lack"] == f"kv: {lost} rows"
     done = place.restore(replace=True)
     assert done.rows["kv"] == 500 - lost
     assert f"warning: when it was made, rows were lost already: kv: {lost} rows" in place.notes

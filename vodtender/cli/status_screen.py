@@ -255,6 +255,8 @@ def _backup(status: Document, now: datetime) -> _Texts:
     yield f"{good} {last}{copy}", style
     if found["last_damage"]:
         yield f"{found['last_name']} is damaged: {found['last_damage']}", _RED
+    if found["last_lack"]:
+        yield f"it lacks rows that the database has lost: {found['last_lack']}", _RED
     if found["local_only"]:
         yield f"no copy of {found['last_name']} in S3 yet", _RED
     if found["problem"] is not None:

@@ -74,6 +74,8 @@ def _backup(status: Document) -> _Found:
         yield "the last good backup is older than BACKUP_RPO, or there is none", "vodtender backup"
     if found["last_damage"] is not None:
         yield f"the last backup is damaged: {found['last_damage']}", "vodtender backup"
+    if found["last_lack"] is not None:
+        yield f"the database has lost rows ({found['last_lack']})", "vodtender db check"
     if found["drill"]["problem"] is not None:
         why = f"the last restore drill failed: {found['drill']['problem']}"
         yield why, "vodtender restore --test"

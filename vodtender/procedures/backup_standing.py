@@ -10,7 +10,7 @@ from vodtender.config.redaction import redact
 from vodtender.config.settings import Settings
 from vodtender.errors import VodtenderError
 from vodtender.model.timestamp import rfc3339
-from vodtender.pipeline.backup_shelf import LocalShelf
+from vodtender.pipeline.backup_shelf import Entry, LocalShelf
 from vodtender.store.backups import Standing
 
 GRACE = timedelta(hours=2)
@@ -19,10 +19,12 @@ GRACE = timedelta(hours=2)
 
 def document(found: Standing | None, settings: Settings, now: datetime) -> dict[str, Any]:
     """As the status has it; `last_at` is the moment that the last good backup shows, and
-    `last_damage` what has become wrong with it since, as far as its file here can tell. `overdue`:
-    where it has to be (in S3 if that is set) it is older than BACKUP_RPO and two hours.
-    `local_only`: the last good one should have a copy in S3 and has none."""
+    `last_damage` what has become wrong with it since, as far as its file here can tell;
+    `last_lack` the rows that the database had lost before it. `overdue`: where it has to be (in
+    S3 if that is set) it is older than BACKUP_RPO and two hours. `local_only`: the last good one
+    should have a copy in S3 and has none."""
     last_at = None if found is None else found.local_at
+    entry = _last_here(found, settings)
     s3_at = None if found is None else found.s3_at
     counts = s3_at if settings.backup_s3_url is not None else last_at
     enabled = settings.backup_cron is not None or last_at is not None
@@ -33,7 +35,8 @@ def document(found: Standing | None, settings: Settings, now: datetime) -> dict[
         "schedule": settings.backup_cron,
         "last_at": rfc3339(last_at),
         "last_name": None if found is None else found.local_name,
-        "last_damage": _damage(found, settings),
+        "last_damage": None if entry is None else entry.problem,
+        "last_lack": (entry.manifest.lack or None) if entry and entry.manifest else None,
         "age_seconds": _seconds(last_at, now),
         "s3_at": rfc3339(s3_at),
         "s3_age_seconds": _seconds(s3_at, now),
@@ -59,13 +62,12 @@ def _drill(found: Standing | None, settings: Settings, now: datetime) -> dict[st
     }
 
 
-def _damage(found: Standing | None, settings: Settings) -> str | None:
-    """Of a backup that lies on this machine."""
+def _last_here(found: Standing | None, settings: Settings) -> Entry | None:
+    """The last good one, if it lies on this machine."""
     if found is None or found.local_name is None:
         return None
     with suppress(VodtenderError):
-        entry = LocalShelf(settings.backup_directory).entry(found.local_name)
-        return None if entry is None else entry.problem
+        return LocalShelf(settings.backup_directory).entry(found.local_name)
     return None
 
 
