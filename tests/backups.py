@@ -22,7 +22,7 @@ from vodtender.store import backups
 from vodtender.store.database import Database
 
 
-def shelve(directory: Path, age: timedelta, *, kept: bool = False) -> Manifest:
+def shelve(directory: Path, age: timedelta, *, kept: bool = False, vods: int = 0) -> Manifest:
     """A backup of that age with a few bytes in it; good, as far as its manifest can say."""
     shelf = LocalShelf(directory)
     made_at = (datetime.now(UTC) - age).replace(microsecond=0)
@@ -34,7 +34,7 @@ def shelve(directory: Path, age: timedelta, *, kept: bool = False) -> Manifest:
         raw_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         crc32=zlib.crc32(data),
-        rows={"vods": 0},
+        rows={"vods": vods},
         schema_version=1,
         server_version=180000,
         program_version="0",

@@ -43,7 +43,11 @@ def test_a_backup_is_made_listed_verified_and_kept(type_in: Type, tmp_path: Path
 
 def test_what_is_damaged_or_absent_has_its_exit_status(type_in: Type, tmp_path: Path) -> None:
     assert type_in("backup", "verify").status == 7
-    type_in("backup")
+    older = shelve(tmp_path / "backups", DAY, vods=5000)
+    made = type_in("backup").err
+    assert f"{older.name}, which is older, has 5000" in made
+    for one in (tmp_path / "backups").rglob(f"{older.name}*"):
+        one.unlink()
     (path,) = (tmp_path / "backups").glob("vod_*.dump.zst")
     path.write_bytes(path.read_bytes()[:-1])
     assert type_in("backup", "list", "--json").document["backups"][0]["local"] == "damaged"

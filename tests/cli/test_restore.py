@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from tests.backups import shelve
 from tests.cli.commands import Ran, Type
 from tests.restoring import Place
 from tests.s3 import S3
 from vodtender.cli.main import run
+from vodtender.clients import zstd
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def test_off_a_terminal_it_takes_yes_or_the_databases_name(place: Place, type_in
     assert place.vods() == [1, 2, 3]
     assert f"The database {place.name} is {place.backups / made.name}: 3 VODs" in ran.out
     assert "VODs found since, and found again at Twitch if it still has them: 4" in ran.out
-    assert "DROP DATABASE" in ran.out
+    assert "vodtender db shell -c 'DROP DATABASE " in ran.out
     assert ran.lines[-1].endswith(f"vodtender reprocess --since '{made.made_at:%Y-%m-%d %H:%M:%S}'")
     again = type_in("restore", made.name, "--replace", "--yes", "--json")
     assert again.document["rows"]["vods"] == 3
@@ -100,6 +105,38 @@ def test_what_cannot_be_says_so_and_exits_as_documented(
     ran = type_in("restore", *arguments)
     assert (ran.status, ran.out) == (status, "")
     assert says in ran.err
+
+
+def test_where_the_embedded_database_is_lost_the_way_back_is_told_and_a_rehearsal_makes_none(
+    good_backups: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "backups"
+    shutil.copytree(good_backups / "backups", folder)
+    (good,) = folder.glob("vod_*.dump.zst")
+    for name in ("DB_DSN", "DB_ADMIN_DSN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("BACKUP_DIR", str(folder))
+    monkeypatch.chdir(tmp_path)
+    assert run(["vods"]) == 5
+    assert "hint: it was lost? It is backed up: vodtender restore latest" in capsys.readouterr().err
+    assert run(["restore", good.name.removesuffix(".dump.zst"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "it shows 20" in said
+    assert ": 3 VODs, " in said
+    richer = shelve(folder, timedelta(days=400), vods=5000)
+    assert run(["restore", "latest", "--dry-run"]) == 0
+    assert f"{richer.name}, which is older, has 5000" in capsys.readouterr().err
+    # What it was made by is in the dump, too.
+    alone = tmp_path / "alone.dump.zst"
+    dump = b"".join(zstd.blocks(good))
+    alone.write_bytes(dump.replace(b"\x0018.", b"\x0099.", 1))
+    assert run(["restore", str(alone), "--dry-run"]) == 6
+    assert "a server of version 99 or newer" in capsys.readouterr().err
+    assert not (tmp_path / "data" / "postgres").exists()
 
 
 def test_a_drill_restores_checks_drops_and_is_recorded(place: Place) -> None:

@@ -17,6 +17,7 @@ from vodtender.model.backup import (
     is_old_name,
     judge,
     name_of,
+    richer,
     row_differences,
 )
 
@@ -24,7 +25,7 @@ NOW = datetime(2026, 11, 23, 2, tzinfo=UTC)
 RULES = Retention(timedelta(days=30), 3, timedelta(days=365))
 
 
-def manifest(made_at: datetime = NOW, *, kept: bool = False) -> Manifest:
+def manifest(made_at: datetime = NOW, *, kept: bool = False, vods: int = 3) -> Manifest:
     return Manifest(
         name=name_of(made_at),
         made_at=made_at,
@@ -32,7 +33,7 @@ def manifest(made_at: datetime = NOW, *, kept: bool = False) -> Manifest:
         raw_bytes=100,
         sha256="ab" * 32,
         crc32=7,
-        rows={"vods": 3},
+        rows={"vods": vods},
         schema_version=6,
         server_version=180006,
         program_version="1",
@@ -159,6 +160,16 @@ def test_retention_asked_twice_removes_no_more(
     left = {one.name for one in judge(backups, retention, now) if one.fate is not Fate.GOES}
     again = judge([one for one in backups if one.name in left], retention, now)
     assert {one.fate for one in again} <= {Fate.STAYS, Fate.ARCHIVED}
+
+
+def test_an_older_one_that_holds_far_more_is_worth_a_word() -> None:
+    empty, few = manifest(), manifest(NOW - timedelta(days=3), vods=99)
+    full = manifest(NOW - timedelta(days=1), vods=2003)
+    half = manifest(NOW, vods=1200)
+    assert richer(empty, [few, full, empty]) == full
+    assert richer(empty, [few]) is None
+    assert richer(half, [full]) is None
+    assert richer(full, [empty]) is None
 
 
 def test_which_tables_differ() -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tests.model.test_base_backup import base, hour, segment
 from vodtender.model.base_backup import Timeline, position
-from vodtender.model.log_reach import Log, Span, nearest, spans, stretches, way_to
+from vodtender.model.log_reach import Log, Span, nearest, spans, stretches, ways_to
 
 FORK = Timeline(2, hour(3), {1: position("0/5000000")})  # in segment 20
 
@@ -18,8 +18,8 @@ def log(archived: Iterable[int] = (), *, own: Iterable[int] = ()) -> Log:
 
 
 def way(moment: datetime | None, found: list[Span]) -> tuple[str, int] | None:
-    one = way_to(moment, found)
-    return None if one is None else (one.base.name, one.timeline)
+    ways = ways_to(moment, found)
+    return (ways[0].base.name, ways[0].timeline) if ways else None
 
 
 def test_the_way_begins_at_the_last_base_backup_before_the_moment() -> None:
@@ -28,6 +28,8 @@ def test_the_way_begins_at_the_last_base_backup_before_the_moment() -> None:
     assert way(hour(6), found) == (bases[1].name, 1)
     assert way(hour(4), found) == (bases[1].name, 1)
     assert way(None, found) == (bases[2].name, 1)
+    assert [one.base for one in ways_to(hour(6), found)] == [bases[1], bases[0]]
+    assert [one.base for one in ways_to(None, found)] == bases[::-1]
     assert way(hour(-1), found) is None
     assert way(None, []) is None
     assert stretches(found) == [(hour(0), None)]
@@ -39,7 +41,7 @@ def test_a_log_leads_to_its_last_change_or_to_now_where_it_is_still_written() ->
     [ended] = [replace(found, reached_at=hour(2))]
     assert ended.holds(hour(2))
     assert not ended.holds(hour(2.1))
-    assert way_to(None, [ended]) == ended
+    assert ways_to(None, [ended]) == [ended]
     assert stretches([ended]) == [(hour(0), hour(2))]
     [found] = spans([base(0)], {}, {"1": log((4,), own=(5, 6))})
     assert found.holds(hour(99))
@@ -55,7 +57,7 @@ def test_a_segment_that_is_missing_in_the_middle_is_named_and_nothing_leads_over
     assert nearest(hour(3), found) == found[1]
     [alone] = spans([old], {}, {"1": log((4, 5), own=(7,))})
     assert alone.missing == segment(6)
-    assert way_to(None, [alone]) is None
+    assert ways_to(None, [alone]) == []
 
 
 def test_no_log_leads_over_a_time_in_which_it_was_left_off() -> None:
@@ -65,7 +67,7 @@ def test_no_log_leads_over_a_time_in_which_it_was_left_off() -> None:
     assert (newest.left_off, newest.goes_on) == (None, True)
     assert (before.left_off, before.goes_on) == (segment(6), False)
     assert before.chain == (segment(4), segment(5))
-    assert way_to(None, [before]) is None
+    assert ways_to(None, [before]) == []
 
 
 def test_a_moment_lies_on_the_timeline_that_people_saw_then() -> None:

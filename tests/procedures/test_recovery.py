@@ -369,18 +369,29 @@ def test_what_a_base_backup_that_died_left_is_none_and_goes(cluster: Cluster) ->
     }
 
 
-def test_a_damaged_base_backup_changes_nothing(cluster: Cluster) -> None:
+def test_of_base_backups_the_newest_that_is_not_damaged_is_taken(cluster: Cluster) -> None:
+    made = cluster.make_base().base
     moment = cluster.begin_with(1)
-    [base] = cluster.shelf.entries()[:1]
-    tables = (cluster.shelf.path(base.name) / "base").rglob("*")
-    victim = max(tables, key=lambda path: path.stat().st_size)
-    data = victim.read_bytes()
-    victim.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    cluster.add(2)
+    data = {}
+    for base in cluster.shelf.entries():
+        tables = (cluster.shelf.path(base.name) / "base").rglob("*")
+        victim = max(tables, key=lambda path: path.stat().st_size)
+        data[victim] = victim.read_bytes()
+        victim.write_bytes(data[victim][:-1] + bytes([data[victim][-1] ^ 1]))
+    *newer, oldest = data
     with pytest.raises(VodtenderError) as caught:
-        cluster.recover(moment)
-    assert victim.name in caught.value.message
-    victim.write_bytes(data)
-    assert (cluster.vods(), cluster.kept()) == ([1], set())
+        cluster.recover(moment, dry_run=True)
+    assert oldest.name in caught.value.message
+    assert (cluster.vods(), cluster.kept()) == ([1, 2], set())
+    oldest.write_bytes(data[oldest])
+    cluster.notes.clear()
+    done = cluster.recover(moment)
+    assert done.base != made
+    assert made.name in cluster.notes[0]
+    assert cluster.vods() == [1]
+    for victim in newer:
+        victim.write_bytes(data[victim])
 
 
 def test_the_daemon_makes_one_when_the_last_is_old_and_follows_the_setting(
@@ -495,6 +506,14 @@ def test_the_list_says_which_moments_can_be_had(
     assert first <= rfc3339(datetime.now(UTC) + timedelta(seconds=1))
     assert run(["backup", "list"]) == 0
     assert "vodtender restore --at TIME" in capsys.readouterr().out
+    assert run(["backup", "verify", cluster.shelf.entries()[0].name]) == 7
+    assert "vodtender restore --at latest --dry-run" in capsys.readouterr().err
+    for dump in LocalShelf(cluster.directory / "backups").entries():
+        (cluster.directory / "backups" / dump.name).unlink()
+    assert run(["backup", "list"]) == 0
+    assert "There is no dump in" in capsys.readouterr().out
+    assert run(["restore", "latest", "--dry-run"]) == 7
+    assert "hint: vodtender restore --at latest" in capsys.readouterr().err
     assert run(["restore", "--at", "9999d"]) == 6
     said = capsys.readouterr().err
     assert "What can be had: from" in said

@@ -47,6 +47,8 @@ def backup(ctx: typer.Context, as_json: AsJson = False) -> None:
     else:
         _write_made(made)
     _warn_of_vacuum(made)
+    for one in made.poorer:
+        note(f"warning: {one}; if the database was lost: vodtender restore NAME --replace")
     if made.manifest.lost:
         raise PartlyDone(
             "The backup is good, but the database has lost rows, which its indexes still know:"
@@ -73,6 +75,7 @@ def _made(made: Made) -> dict[str, Any]:
         "s3_url": made.s3_url,
         "removed": made.removed,
         "not_removed": made.not_removed,
+        "warnings": made.poorer,
         "held_back_vacuum_long": made.held_back_long,
         "other_dumps": made.dumps,
     }
@@ -177,7 +180,8 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
             [_row(one, now) for one in found],
         )
     else:
-        write_line(f"There is no backup in {settings.backup_directory.absolute()} yet.")
+        what = "dump" if moments.bases else "backup"
+        write_line(f"There is no {what} in {settings.backup_directory.absolute()} yet.")
     _write_moments(moments, now)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from vodtender.cli.context import AsJson, Context, DryRun, NothingAsked, Reason
-from vodtender.cli.output import plain, write_json, write_line
+from vodtender.cli.output import note, plain, write_json, write_line
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -26,9 +26,11 @@ def migrate(
     """
     from vodtender.procedures import migrate as procedure
     from vodtender.procedures.actor import operator
-    from vodtender.procedures.opening import open_database
+    from vodtender.procedures.opening import made_anew, open_database
 
     context: Context = ctx.obj
+    if lost := made_anew(context.settings()):
+        note(f"warning: {lost}")
     with open_database(context.settings(), migrate=False, create=True) as database:
         done = procedure.bring_up(database, actor=operator(), reason=reason, dry_run=dry_run)
     if as_json:

@@ -170,6 +170,12 @@ def _write(done: Restored) -> None:
     now = datetime.now(UTC)
     if done.seconds is None:
         write_line(f"would restore {done.source.where} into the database {done.database}")
+        made = done.source.made_at
+        when = "a time that is not known" if made is None else moment(made, now)
+        held = f"{done.rows.get('vods', 0)} VODs, {sum(done.rows.values())} rows"
+        if done.source.manifest is None:
+            held = "it has no manifest, so what it holds is not known"
+        write_line(f"it shows {when}: {held}")
         write_line("Nothing was changed (--dry-run).")
         return
     rows = sum(done.rows.values())
@@ -196,7 +202,7 @@ def _write(done: Restored) -> None:
             write_line(f"    not to be had: {name}")
     if done.aside is not None:
         write_line(f"What was there is kept as the database {done.aside}. When it is not needed:")
-        write_line(f'    DROP DATABASE "{done.aside}"')
+        write_line(f"    vodtender db shell -c 'DROP DATABASE \"{done.aside}\"'")
     write_line(f"Now start the daemon, and: {look_again(done.source.made_at)}")
 
 

@@ -246,7 +246,7 @@ def _database(status: Document, _now: datetime) -> _Texts:
 def _backup(status: Document, now: datetime) -> _Texts:
     found = status["backup"]
     if not found["enabled"]:
-        yield "none is made: set BACKUP_DIR or BACKUP_S3_URL, or see vodtender backup", _DIM
+        yield "none is made by itself: set BACKUP_DIR or BACKUP_S3_URL; now: vodtender backup", _DIM
         return
     style = _RED if found["overdue"] else ""
     last = "never" if found["last_at"] is None else _when(found["last_at"], now)

@@ -29,6 +29,9 @@ _BLOCK_BYTES = 1 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
 _CUSTOM_MAGIC = b"PGDMP"
+_HEAD_BYTES = 512
+_HEAD_VERSION = re.compile(rb"\x00(\d{1,2})\.\d[^\x00]*\x00")
+"""The first is the server's; after the name of its database."""
 _LISTED = re.compile(r"\d+; \d+ \d+ TABLE public (\S+) ")
 _DUMP = b"-- PostgreSQL database dump"
 _LISTED_RIGHTS = re.compile(r"\d+; \d+ \d+ (?:DEFAULT )?ACL ")
@@ -81,6 +84,17 @@ def kind_of(path: Path) -> Kind:
     if _DUMP in start[:4096]:
         return Kind.PLAIN
     raise foreign(path)
+
+
+def made_by(path: Path) -> int | None:
+    """The major version of the server that a custom dump was made of; None: not to be told.
+    Raises DamagedBackupError."""
+    try:
+        start = next(_blocks(path), b"")
+    except _BROKEN as error:
+        raise damaged(path, str(error)) from error
+    found = _HEAD_VERSION.search(start[:_HEAD_BYTES]) if start.startswith(_CUSTOM_MAGIC) else None
+    return None if found is None else int(found[1])
 
 
 def inspect(path: Path, tools: Tools) -> Contents:

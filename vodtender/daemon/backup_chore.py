@@ -92,6 +92,8 @@ class BackupChore:
             copy=made.s3_url,
             removed=len(made.removed),
         )
+        for one in made.poorer:
+            _log.warning(one, hint="if the database was lost: vodtender restore NAME --replace")
         if made.manifest.lost:
             _log.error(
                 "the database has lost rows, and so has its backup",

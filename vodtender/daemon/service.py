@@ -34,7 +34,7 @@ from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.workplace import Workplace
 from vodtender.procedures.base_backup import follow_setting
-from vodtender.procedures.opening import open_database, open_embedded
+from vodtender.procedures.opening import made_anew, open_database, open_embedded
 from vodtender.store import overview
 from vodtender.store.database import Database
 
@@ -92,6 +92,8 @@ def run(
             check_arguments(settings.ytdlp_args)
         web = WebServer(settings.http_addr)
         stack.callback(web.close)
+        if lost := made_anew(settings):
+            _log.warning(lost)
         # Before there are connections, which the restart that it may take would break; and with a
         # share in the server, which would end again after it.
         open_embedded(settings, stack, create=True)

@@ -20,6 +20,7 @@ SUFFIX = ".dump.zst"
 _NAME = re.compile(r"vod_\d{8}_\d{6}\.dump\.zst")
 _OLD_NAME = re.compile(r"vod_\d{8}_\d{6}\.sql\.gz")
 _FORMAT = 1
+_FEW_ROWS = 100
 
 
 def name_of(made_at: datetime) -> str:
@@ -40,6 +41,11 @@ def time_in(name: str) -> datetime | None:
         return datetime.strptime(name, f"vod_%Y%m%d_%H%M%S{SUFFIX}").replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def full_name(name: str) -> str:
+    """A name as people type it: with or without its ending."""
+    return f"{name}{SUFFIX}" if is_name(f"{name}{SUFFIX}") else name
 
 
 def is_old_name(name: str) -> bool:
@@ -135,6 +141,18 @@ class Manifest:
     def keep(self, kept: bool) -> Manifest:
         """The same, to be kept or not."""
         return replace(self, kept=kept)
+
+
+def richer(one: Manifest, others: Iterable[Manifest]) -> Manifest | None:
+    """The newest of the older ones with more than twice as many rows, if those are worth a word:
+    what one backup alone holds so few of may have been made of an empty database."""
+    rows = sum(one.rows.values())
+    found = [
+        other
+        for other in others
+        if other.made_at < one.made_at and sum(other.rows.values()) > max(2 * rows, _FEW_ROWS)
+    ]
+    return max(found, key=lambda other: other.made_at, default=None)
 
 
 class Fate(StrEnum):

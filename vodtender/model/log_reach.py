@@ -84,15 +84,19 @@ def spans(
     return sorted(found, key=lambda one: (one.since, one.base.made_at), reverse=True)
 
 
-def way_to(moment: datetime | None, found: Iterable[Span]) -> Span | None:
-    """The shortest way to a moment (None: the last there is); None: it cannot be had. `found` as
-    `spans` has them."""
-    for one in found:
-        if moment is None:
-            return None if one.is_broken else one
-        if one.holds(moment):
-            return one
-    return None
+def ways_to(moment: datetime | None, found: Sequence[Span]) -> list[Span]:
+    """The ways to a moment (None: the last there is), the shortest first; none: it cannot be had.
+    `found` as `spans` has them."""
+    if moment is not None:
+        return [one for one in found if one.holds(moment)]
+    if not found or found[0].is_broken:
+        return []
+    last = (found[0].base.system_id, found[0].timeline, found[0].bound)
+    return [
+        one
+        for one in found
+        if (one.base.system_id, one.timeline, one.bound) == last and not one.is_broken
+    ]
 
 
 def nearest(moment: datetime | None, found: Sequence[Span]) -> Span | None:

@@ -20,7 +20,7 @@ from vodtender.errors import Locked, Stopped, VodtenderError
 from vodtender.model.backup import Manifest
 from vodtender.pipeline.backup_shelf import LocalShelf, S3Shelf
 from vodtender.procedures.backup_dump import take_dump
-from vodtender.procedures.backup_list import Shelves, named, shelves
+from vodtender.procedures.backup_list import LATEST, Shelves, named, poorer, shelves
 from vodtender.procedures.backup_prune import Fallen, remove_old
 from vodtender.procedures.interruption import interrupted
 from vodtender.procedures.progress import Stop, Tell, never, silent
@@ -34,7 +34,8 @@ _LONG_SECONDS = 3600.0
 @dataclass(frozen=True, slots=True)
 class Made:
     """A good backup. `s3_url` is None where no copy is wanted; `not_removed` says what of the
-    old ones could not be removed; `dumps` are those that others were taking when it began."""
+    old ones could not be removed; `dumps` are those that others were taking when it began;
+    `poorer` says that it holds far less than the one before."""
 
     manifest: Manifest
     path: Path
@@ -42,6 +43,7 @@ class Made:
     removed: list[Fallen]
     not_removed: list[str]
     dumps: list[Holder]
+    poorer: tuple[str, ...] = ()
 
     @property
     def held_back_long(self) -> bool:
@@ -148,7 +150,12 @@ class _Making:
     def made(self, found: Shelves, removed: list[Fallen], not_removed: list[str]) -> Made:
         assert self._manifest is not None
         path = found.local.path(self._manifest.name)
-        return Made(self._manifest, path, self._s3_url, removed, not_removed, self._dumps)
+        others = [one for one in found.local.entries() if one.name != self._manifest.name]
+        before = named(others, LATEST)
+        return Made(
+            *(self._manifest, path, self._s3_url, removed, not_removed, self._dumps),
+            poorer=() if before is None else poorer(self._manifest, [before]),
+        )
 
     def record_failure(self, error: BaseException) -> None:
         """Unless the backup is good and recorded. The database may be what has failed."""

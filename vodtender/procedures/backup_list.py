@@ -8,8 +8,8 @@ from datetime import datetime
 
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound
-from vodtender.model.backup import Manifest, is_name, time_in
-from vodtender.model.base_backup import Base
+from vodtender.model.backup import Manifest, full_name, is_name, richer, time_in
+from vodtender.model.base_backup import Base, is_base_name
 from vodtender.model.log_reach import stretches
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf, S3Shelf, missing
 from vodtender.pipeline.base_shelf import BaseShelf
@@ -107,7 +107,7 @@ def named(entries: list[Entry], name: str) -> Entry | None:
             if one.problem is None and one.manifest is not None and not one.manifest.before_restore
         ]
         return max(good, key=lambda one: one.manifest.made_at, default=None)  # type: ignore[union-attr]
-    return next((one for one in entries if one.name == name), None)
+    return next((one for one in entries if one.name == full_name(name)), None)
 
 
 def passed_over(entries: Iterable[Entry], taken: Entry | None) -> tuple[str, ...]:
@@ -123,6 +123,18 @@ def passed_over(entries: Iterable[Entry], taken: Entry | None) -> tuple[str, ...
     return tuple(newer.values())
 
 
+def poorer(taken: Manifest | None, entries: Iterable[Entry]) -> tuple[str, ...]:
+    """What is to be said where an older good backup holds far more."""
+    if taken is None:
+        return ()
+    good = [one.manifest for one in entries if one.manifest is not None and one.problem is None]
+    other = richer(taken, good)
+    if other is None:
+        return ()
+    rows, were = (sum(one.rows.values()) for one in (taken, other))
+    return (f"{taken.name} has only {rows} rows; {other.name}, which is older, has {were}",)
+
+
 def state(entry: Entry) -> str:
     """`good` means that it has its manifest and its size, and that nobody who read it found it
     damaged."""
@@ -136,11 +148,17 @@ def no_such(name: str, found: Shelves, entries: Iterable[Entry] = ()) -> NotFoun
     directory = found.local.directory
     there = passed_over(entries, None)
     hint = "vodtender backup list"
-    if name != LATEST:
+    if is_base_name(name):
+        what = f"{name} is a base backup, and no dump."
+        hint = "it is read and compared by: vodtender restore --at latest --dry-run"
+    elif name != LATEST:
         what = f"There is no backup {name}."
     elif there:
         what = "\n".join(["There is no good backup.", *there])
         hint = "try one of them all the same: vodtender restore NAME"
+    elif BaseShelf(directory).entries():
+        what = f"There is no dump in {directory} yet, but base backups, with the log after them."
+        hint = "vodtender restore --at latest; --dry-run reads and compares them"
     else:
         what = f"There is no good backup yet in {directory}."
     if gone := missing(directory):

@@ -14,10 +14,10 @@ from vodtender.clients import temporary
 from vodtender.clients.dump import DamagedBackupError
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound, UsageError, VodtenderError
-from vodtender.model.backup import MANIFESTS, Manifest, manifest_name, time_in
+from vodtender.model.backup import MANIFESTS, Manifest, full_name, manifest_name, time_in
 from vodtender.model.s3_location import S3Location
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf, judged
-from vodtender.procedures.backup_list import LATEST, Shelves, no_such, passed_over, shelves
+from vodtender.procedures.backup_list import LATEST, Shelves, no_such, passed_over, poorer, shelves
 from vodtender.procedures.progress import Tell
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ def _from_shelves(
     here = [] if from_s3 else found.local.entries()
     there = [] if found.s3 is None else found.s3.entries()
     entry, is_here = _chosen(found, here, there, wanted)
-    over = passed_over([*here, *there], entry) if wanted == LATEST else ()
+    over: tuple[str, ...] = ()
+    if wanted == LATEST:
+        over = (*passed_over([*here, *there], entry), *poorer(entry.manifest, [*here, *there]))
     if is_here:
         path = found.local.path(entry.name)
         with found.local.being_read():
@@ -150,7 +152,7 @@ def _chosen(
             raise no_such(wanted, found, [*here, *there])
         _, is_here, entry = max(good, key=lambda one: one[:2])
         return entry, is_here
-    named = [(entry, is_here) for entry, is_here in every if entry.name == wanted]
+    named = [(entry, is_here) for entry, is_here in every if entry.name == full_name(wanted)]
     if not named:
         raise no_such(wanted, found)
     return next((one for one in named if one[0].problem is None), named[0])

@@ -13,6 +13,8 @@ from vodtender.model.timestamp import rfc3339
 from vodtender.pipeline.backup_shelf import Entry, LocalShelf
 from vodtender.store.backups import Standing
 
+_LONGEST = 160
+
 GRACE = timedelta(hours=2)
 """A daily backup is a day and its own duration old just before the next one is done."""
 
@@ -58,7 +60,7 @@ def _drill(found: Standing | None, settings: Settings, now: datetime) -> dict[st
         "rto_seconds": settings.restore_rto.total_seconds(),
         "problem": None
         if found is None or not found.drill_problem
-        else redact(found.drill_problem),
+        else _short(found.drill_problem),
     }
 
 
@@ -73,7 +75,15 @@ def _last_here(found: Standing | None, settings: Settings) -> Entry | None:
 
 def _problem(found: Standing | None) -> str | None:
     """Why the last try was not all that was wanted."""
-    return redact(found.last_problem) if found is not None and found.last_problem else None
+    return _short(found.last_problem) if found is not None and found.last_problem else None
+
+
+def _short(problem: str) -> str:
+    """One line of what may be all that a program of PostgreSQL has said."""
+    first, *more = redact(problem).strip().splitlines() or [""]
+    if more or len(first) > _LONGEST:
+        return f"{first[:_LONGEST].rstrip(' :.')} …"
+    return first
 
 
 def _is_later(one: datetime | None, other: datetime | None) -> bool:

@@ -81,13 +81,44 @@ def require_embedded(settings: Settings) -> None:
     """Raises DatabaseUnavailable (`no_database`) where no embedded database lies: an empty one,
     made in whatever directory somebody happens to be, would answer every question wrongly."""
     if not has_embedded(settings):
+        back = way_back(settings)
+        there = f"it was lost? It is backed up: {back}\n" if back else ""
         raise DatabaseUnavailable(
             f"There is no database here: DB_DSN is not set, and DATA_DIR, which is"
             f" {settings.data_dir.absolute()}, holds none.",
-            hint="name the settings: vodtender --config FILE …; or set DB_DSN or DATA_DIR\n"
+            hint=f"{there}name the settings: vodtender --config FILE …; or set DB_DSN or DATA_DIR\n"
             "the first one is made by: vodtender run; or vodtender migrate",
             code="no_database",
         )
+
+
+def way_back(settings: Settings) -> str:
+    """What restores the embedded database from BACKUP_DIR, its latest moment before its latest
+    dump; empty where nothing is there."""
+    from vodtender.pipeline.backup_shelf import LocalShelf
+    from vodtender.pipeline.base_shelf import BaseShelf
+    from vodtender.procedures.backup_list import LATEST, named
+
+    ways = []
+    if BaseShelf(settings.backup_directory).entries():
+        ways.append("vodtender restore --at latest")
+    if named(LocalShelf(settings.backup_directory).entries(), LATEST) is not None:
+        ways.append("vodtender restore latest")
+    return "; or, from a dump: ".join(ways)
+
+
+def made_anew(settings: Settings) -> str:
+    """What to say before an embedded database is made where there is none, though there are
+    backups of one; empty: nothing."""
+    if settings.dsn is not None or has_embedded(settings):
+        return ""
+    back = way_back(settings)
+    return (
+        f"there was no database in {settings.data_dir.absolute()}, so an empty one is made; the"
+        f" lost one is backed up: {back}"
+        if back
+        else ""
+    )
 
 
 def has_embedded(settings: Settings) -> bool:

@@ -18,11 +18,11 @@ from pathlib import Path
 from vodtender.clients.postgres import recovery as client
 from vodtender.clients.postgres import server as postgres_server
 from vodtender.clients.postgres import wal_archive
-from vodtender.clients.postgres.recovery import EndedEarlyError, Goal, Recovery
+from vodtender.clients.postgres.recovery import DamagedBaseError, EndedEarlyError, Goal, Recovery
 from vodtender.config.settings import Settings
 from vodtender.errors import DatabaseUnavailable, NotFound, VodtenderError
 from vodtender.model.base_backup import Base, position, segment_number
-from vodtender.model.log_reach import Span, way_to
+from vodtender.model.log_reach import Span, ways_to
 from vodtender.pipeline.backup_shelf import LocalShelf, missing, translated
 from vodtender.pipeline.base_shelf import BaseShelf
 from vodtender.pipeline.directory import POSTGRES_NAME, open_directory
@@ -102,9 +102,14 @@ def recover(settings: Settings, asked: AskedFor) -> Recovered:
             code="no_backup",
         )
     directory = settings.data_dir / POSTGRES_NAME
-    way = _way(spans(settings), asked.moment)
+    ways = _ways(spans(settings), asked.moment)
     if asked.dry_run:
-        return Recovered(asked.moment, None, way.base, {}, None, "", None)
+
+        def rehearse(way: Span) -> Recovered:
+            client.require_good(shelf.path(way.base.name))
+            return Recovered(asked.moment, None, way.base, {}, None, "", None)
+
+        return _by_the_first_good(ways, rehearse, asked.note)
     with ExitStack() as stack:
         change = stack.enter_context(told_if_interrupted())
         stack.enter_context(LocalShelf(settings.backup_directory).locked())
@@ -112,17 +117,34 @@ def recover(settings: Settings, asked: AskedFor) -> Recovered:
         lock = stack.enter_context(client.recovery_lock(directory))
         old = stack.enter_context(_present(settings, asked))
         if not old.present.is_empty:
-            asked.confirm(old.present, way.base)
-        return _Recovering(settings, asked, shelf, way, directory, change, began).run(lock, old)
+            asked.confirm(old.present, ways[0].base)
+
+        def go(way: Span) -> Recovered:
+            return _Recovering(settings, asked, shelf, way, directory, change, began).run(lock, old)
+
+        return _by_the_first_good(ways, go, asked.note)
 
 
-def _way(found: list[Span], moment: datetime | None) -> Span:
+def _ways(found: list[Span], moment: datetime | None) -> list[Span]:
     if moment is not None and moment > datetime.now(UTC):
         raise no_such_moment(found, moment, has_come=False)
-    way = way_to(moment, found)
-    if way is None:
+    ways = ways_to(moment, found)
+    if not ways:
         raise no_such_moment(found, moment)
-    return way
+    return ways
+
+
+def _by_the_first_good(
+    ways: list[Span], go: Callable[[Span], Recovered], note: Callable[[str], object]
+) -> Recovered:
+    """An older base backup leads there, too, by a longer way."""
+    *others, last = ways
+    for way in others:
+        try:
+            return go(way)
+        except DamagedBaseError as error:
+            note(f"warning: {error.message} An older one is taken.")
+    return go(last)
 
 
 def _require_room(directory: Path, base: Base) -> None:

@@ -52,11 +52,14 @@ def without_daemons(
 
     Raises Refused (code `daemon_alive`).
     """
+    told: list[str] = []
     while True:
         present = look(server, settings)
         if not present.daemons or not wait:
             break
-        note(f"waiting for {', '.join(present.daemons)} to end")
+        if present.daemons != told:
+            told = present.daemons
+            note(f"waiting for {', '.join(told)} to end")
         time.sleep(_LOOK_SECONDS)
     if present.daemons:
         raise _daemon_alive(present)

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from vodtender.clients.postgres.place import DATABASE
 from vodtender.config.settings import Settings
 from vodtender.errors import Locked, Refused, VodtenderError
 from vodtender.pipeline.backup_shelf import NOT_TO_BE_USED
@@ -83,17 +84,17 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
         DatabaseUnavailable: the server cannot be reached.
     """
     began = time.monotonic()
+    if asked.dry_run and settings.dsn is None and not has_embedded(settings):
+        return _rehearsed(settings, wanted, asked)
     with (
         told_if_interrupted() as change,
         _opened(settings, wanted, asked.tell) as (server, source),
     ):
-        for warning in source.warnings:
-            asked.note(f"warning: {warning}")
+        _warn(source, asked)
         contents = look_into(source, server, asked.tell)
         present = _fit_to_be_replaced(server, settings, asked)
         if asked.dry_run:
-            rows = {} if source.manifest is None else dict(source.manifest.rows)
-            return Restored(source, server.name, rows, None, None, None, "", None)
+            return _would_be(source, server.name)
         if not present.is_empty:
             asked.confirm(present, source)
         safety, no_safety, rescued = _saved(present, server, settings, asked)
@@ -110,6 +111,24 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
         rights=fresh.rights,
         rescued=rescued,
     )
+
+
+def _warn(source: Source, asked: Asked) -> None:
+    for warning in source.warnings:
+        asked.note(f"warning: {warning}")
+
+
+def _would_be(source: Source, name: str) -> Restored:
+    rows = {} if source.manifest is None else dict(source.manifest.rows)
+    return Restored(source, name, rows, None, None, None, "", None)
+
+
+def _rehearsed(settings: Settings, wanted: str, asked: Asked) -> Restored:
+    """Where there is no embedded server yet, which only a restore makes."""
+    with at_hand(settings, wanted, asked.tell) as source:
+        _warn(source, asked)
+        look_into(source, None, asked.tell)
+        return _would_be(source, DATABASE)
 
 
 @contextmanager

@@ -84,8 +84,9 @@ def open_server(settings: Settings, *, create: bool = False) -> Iterator[Server]
         yield Server(name, dsn, admin_dsn, admin, embedded is not None)
 
 
-def look_into(source: Source, server: Server, tell: Tell) -> Contents:
-    """Everything that can be told of a backup before a database is made for it.
+def look_into(source: Source, server: Server | None, tell: Tell) -> Contents:
+    """Everything that can be told of a backup before a database is made for it. None is an
+    embedded server that there is not yet.
 
     Raises:
         DamagedBackupError: its digest is another than in its manifest; it is cut off, empty or
@@ -102,21 +103,29 @@ def look_into(source: Source, server: Server, tell: Tell) -> Contents:
                 f"{source.where} is damaged: {CHANGED}.",
                 hint="take another one: vodtender backup list",
             )
-        _refuse_newer(source, server)
-    contents = restoring.inspect(source.path, server.tools("pg_restore"))
+    _refuse_newer(source, server)
+    contents = restoring.inspect(source.path, _tools(server))
     _refuse_foreign(source, contents)
     return contents
 
 
-def _refuse_newer(source: Source, server: Server) -> None:
-    assert source.manifest is not None
-    made_by = source.manifest.server_version // 10000
-    here = server.admin.info.server_version // 10000
+def _tools(server: Server | None) -> Tools:
+    from vodtender.clients import pg_tools
+
+    return pg_tools.embedded() if server is None else server.tools("pg_restore")
+
+
+def _refuse_newer(source: Source, server: Server | None) -> None:
+    if source.manifest is not None:
+        made_by = source.manifest.server_version // 10000
+    else:
+        made_by = restoring.made_by(source.path) or 0
+    here = _tools(None).major if server is None else server.admin.info.server_version // 10000
     if made_by > here:
         raise Refused(
             f"{source.name} is of PostgreSQL {made_by}, and this server is {here}: only the same"
             " version or a newer one can take it.",
-            hint=f"restore it on a PostgreSQL {made_by} or newer",
+            hint=f"it needs a server of version {made_by} or newer: set DB_DSN to one",
             code="server_too_old",
         )
 

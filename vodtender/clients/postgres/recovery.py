@@ -57,6 +57,12 @@ class RecoveryFailedError(VodtenderError):
     code = "recovery_failed"
 
 
+class DamagedBaseError(RecoveryFailedError):
+    """A base backup is not as its manifest says."""
+
+    code = "damaged_backup"
+
+
 class EndedEarlyError(RecoveryFailedError):
     """The log ends before anything that was later than the moment."""
 
@@ -165,14 +171,14 @@ def recovering(
     starts the recovery. At the end of the block the server is gone, and the cluster, too, unless
     it was given another name. `lock` is the recovery lock.
 
-    Raises ToolFailedError (the base backup is damaged), OSError.
+    Raises DamagedBaseError, OSError.
     """
     where = Place(Path(os.path.realpath(directory)))
     attempt = Path(tempfile.mkdtemp(prefix="data.at-", dir=where.directory))
     recovery = None
     try:
         wal_archive.copy_tree(base, attempt, progress)
-        wal_archive.verify(pg_tools.embedded(), attempt)
+        require_good(base, attempt)
         (attempt / "recovery.signal").touch(mode=0o600)
         recovery = Recovery(where, lock, attempt, goal)
         yield recovery
@@ -180,6 +186,17 @@ def recovering(
         if recovery is not None:
             recovery.kill()
         shutil.rmtree(attempt, ignore_errors=True)
+
+
+def require_good(base: Path, copy: Path | None = None) -> None:
+    """Reads a base backup, or a copy of it. Raises DamagedBaseError."""
+    try:
+        wal_archive.verify(pg_tools.embedded(), copy or base)
+    except pg_tools.ToolFailedError as error:
+        raise DamagedBaseError(
+            f"The base backup {base.name} is damaged: {error.message} Nothing was changed.",
+            hint="a dump: vodtender restore latest; from now on: vodtender backup base",
+        ) from error
 
 
 def _start(where: Place, lock: int, attempt: Path, goal: Goal) -> _Started:
