@@ -184,6 +184,9 @@ def test_a_drill_that_fails_says_why_exits_with_an_error_and_is_recorded(
     says = {"damaged": "digest", "too slow": "RESTORE_RTO allows", "none": "no good backup"}
     assert says.get(how, how) in ran.err
     assert place.databases() == [place.name]
+    if how == "damaged":
+        (one,) = type_in("backup", "list", "--json").document["backups"]
+        assert one["local"] == "damaged"
     ((_, problem),) = _drills(place)
     assert problem is not None
     assert says.get(how, how) in problem

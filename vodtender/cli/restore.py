@@ -222,9 +222,7 @@ def _test(context: Context, backup: str, *, as_json: bool) -> None:
 
     settings = context.settings()
     with context.database() as database, TransferBar(shown=not as_json) as bar:
-        done = drill(settings, backup, database=database, tell=bar.tell)
-    for one in done.passed_over:
-        note(f"warning: {one}")
+        done = drill(settings, backup, database=database, tell=bar.tell, note=note)
     if as_json:
         write_json(_drill_document(done))
         return

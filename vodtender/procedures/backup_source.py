@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vodtender.clients import temporary
-from vodtender.clients.dump import DamagedBackupError
+from vodtender.clients.dump import CHANGED, ChangedBackupError, DamagedBackupError
 from vodtender.config.settings import Settings
 from vodtender.errors import NotFound, UsageError, VodtenderError
 from vodtender.model.backup import MANIFESTS, Manifest, full_name, manifest_name, time_in
 from vodtender.model.s3_location import S3Location
-from vodtender.pipeline.backup_shelf import Entry, LocalShelf, judged
+from vodtender.pipeline.backup_shelf import Entry, LocalShelf, judged, translated
 from vodtender.procedures.backup_list import LATEST, Shelves, no_such, passed_over, poorer, shelves
 from vodtender.procedures.progress import Tell
 
@@ -59,7 +59,8 @@ def at_hand(
 
     Raises:
         NotFound: there is none (code `no_backup`).
-        DamagedBackupError: it is not what its manifest says, by its size.
+        DamagedBackupError: it is not what its manifest says, by its size. A ChangedBackupError
+            of the block is noted in the manifest of a local one.
         Refused: it is in an archive class (code `archived`), and what else S3 answers.
     """
     if wanted.startswith("s3://"):
@@ -126,13 +127,25 @@ def _from_shelves(
         path = found.local.path(entry.name)
         with found.local.being_read():
             source = _source(entry, path, str(path), has_manifest=entry.manifest is not None)
-            yield replace(source, passed_over=over)
+            try:
+                yield replace(source, passed_over=over)
+            except ChangedBackupError:
+                if entry.manifest is not None:
+                    mark(found.local, entry.manifest, CHANGED)
+                raise
         return
     assert found.s3 is not None
     at = found.s3.prefix / entry.name
     with _downloaded(found.s3.store, at, entry, tell) as path:
         source = _source(entry, path, str(at), has_manifest=entry.manifest is not None)
         yield replace(source, passed_over=over)
+
+
+def mark(shelf: LocalShelf, manifest: Manifest, damage: str) -> None:
+    """Notes in its manifest that a backup is damaged, or (an empty text) whole: where that can be
+    done now, for who only reads need not be able to write there."""
+    with suppress(VodtenderError), shelf.locked(), translated(shelf.directory):
+        shelf.write_manifest(manifest.marked(damage))
 
 
 def _chosen(

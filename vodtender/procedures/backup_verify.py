@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from vodtender.clients import temporary
 from vodtender.config.settings import Settings
-from vodtender.errors import VodtenderError
 from vodtender.model.backup import Manifest
-from vodtender.pipeline.backup_shelf import Entry, LocalShelf, translated
+from vodtender.pipeline.backup_shelf import Entry, translated
 from vodtender.procedures.backup_list import (
     LATEST,
     Shelves,
@@ -22,7 +21,7 @@ from vodtender.procedures.backup_list import (
     passed_over,
     shelves,
 )
-from vodtender.procedures.backup_source import room_for_a_copy
+from vodtender.procedures.backup_source import mark, room_for_a_copy
 from vodtender.procedures.progress import Stop, Tell, never, silent
 
 if TYPE_CHECKING:
@@ -81,21 +80,15 @@ def verify(
                 )
             except ChangedBackupError:
                 if place == _LOCAL:
-                    _mark(found.local, manifest, dump.CHANGED)
+                    mark(found.local, manifest, dump.CHANGED)
                 raise
         if place == _LOCAL and manifest.damage:
-            _mark(found.local, manifest, "")
+            mark(found.local, manifest, "")
     over: tuple[str, ...] = ()
     if name == LATEST:
         every = found.s3.entries() if place == _S3 and found.s3 else found.local.entries()
         over = passed_over(every, entry)
     return Verified(manifest, place, round(time.monotonic() - began, 3), over)
-
-
-def _mark(shelf: LocalShelf, manifest: Manifest, damage: str) -> None:
-    """Where that can be done, now; who verifies need not be able to write there."""
-    with suppress(VodtenderError), shelf.locked(), translated(shelf.directory):
-        shelf.write_manifest(manifest.marked(damage))
 
 
 @contextmanager

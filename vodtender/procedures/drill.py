@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -40,16 +41,24 @@ class Drilled:
     passed_over: tuple[str, ...]
 
 
-def drill(settings: Settings, wanted: str, *, database: Database, tell: Tell) -> Drilled:
+def drill(
+    settings: Settings,
+    wanted: str,
+    *,
+    database: Database,
+    tell: Tell,
+    note: Callable[[str], object],
+) -> Drilled:
     """Restores a backup (from S3, if BACKUP_S3_URL is set) into a scratch database, looks for
-    damage, and drops it. Whatever comes of it is recorded in `database`.
+    damage, and drops it. Whatever comes of it is recorded in `database`; `note` hears which newer
+    ones were not taken as the latest.
 
     Raises:
         DrillFailedError: it is not sound, holds no VODs, or took longer than RESTORE_RTO.
         VodtenderError: what `restore` raises of a backup or a server.
     """
     began_at, began = datetime.now(UTC), time.monotonic()
-    found: list[str] = []
+    found: list[Source] = []
     try:
         drilled = _drilled(settings, wanted, tell, began, found)
     except Stopped:
@@ -57,6 +66,9 @@ def drill(settings: Settings, wanted: str, *, database: Database, tell: Tell) ->
     except VodtenderError as error:
         _record(database, began_at, began, found, error.message)
         raise
+    finally:
+        for why in (why for source in found for why in source.passed_over):
+            note(f"warning: {why}")
     problem = _too_slow(drilled)
     _record(database, began_at, began, found, problem)
     if problem is not None:
@@ -67,7 +79,11 @@ def drill(settings: Settings, wanted: str, *, database: Database, tell: Tell) ->
 
 
 def _drilled(
-    settings: Settings, wanted: str, tell: Tell, began: float, found: list[str]
+    settings: Settings,
+    wanted: str,
+    tell: Tell,
+    began: float,
+    found: list[Source],
 ) -> Drilled:
     from_s3 = settings.backup_s3_url is not None
     with (
@@ -75,7 +91,7 @@ def _drilled(
         open_server(settings) as server,
         at_hand(settings, wanted, tell, from_s3=from_s3) as source,
     ):
-        found.append(source.name)
+        found.append(source)
         contents = look_into(source, server, tell)
         with filled(source, contents, server, tell) as fresh:
             seconds = round(time.monotonic() - began, 3)
@@ -127,13 +143,13 @@ def _too_slow(drilled: Drilled) -> str | None:
 
 
 def _record(
-    database: Database, began_at: datetime, began: float, found: list[str], problem: str | None
+    database: Database, began_at: datetime, began: float, found: list[Source], problem: str | None
 ) -> None:
     one = restored.Drill(
         began_at=began_at,
         ended_at=datetime.now(UTC),
         host=socket.gethostname(),
-        name=found[0] if found else None,
+        name=found[0].name if found else None,
         seconds=round(time.monotonic() - began, 3),
         problem=problem,
     )

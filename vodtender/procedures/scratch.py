@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vodtender.clients import restoring
-from vodtender.clients.dump import CHANGED, DamagedBackupError
+from vodtender.clients.dump import CHANGED, ChangedBackupError, DamagedBackupError
 from vodtender.clients.restoring import Contents, Kind
 from vodtender.config.settings import Settings
 from vodtender.errors import Refused, VodtenderError
@@ -99,7 +99,7 @@ def look_into(source: Source, server: Server | None, tell: Tell) -> Contents:
             source.path, lambda done: tell("checking", done, source.size_bytes)
         )
         if found != source.manifest.sha256:
-            raise DamagedBackupError(
+            raise ChangedBackupError(
                 f"{source.where} is damaged: {CHANGED}.",
                 hint="take another one: vodtender backup list",
             )
