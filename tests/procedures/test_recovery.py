@@ -285,14 +285,17 @@ def test_with_the_whole_disk_of_the_database_gone_the_archive_is_enough(cluster:
     assert moment <= done.reached_at <= last
 
 
-def test_a_database_that_does_not_start_is_brought_back(cluster: Cluster) -> None:
-    with cluster.connected():
-        moment = cluster.begin_with(1)
+def test_a_database_that_does_not_start_is_brought_back_with_all_that_its_log_holds(
+    cluster: Cluster,
+) -> None:
+    with acquire(cluster.postgres):
+        cluster.begin_with(1)
         cluster.add(2)
-    with (cluster.postgres / "data" / "postgresql.conf").open("a") as settings:
-        settings.write("nonsense\n")
-    done = cluster.recover(moment)
-    assert cluster.vods() == [1]
+        data = cluster.postgres / "data"
+        os.kill(int((data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+    (data / "global" / "pg_control").unlink()
+    done = cluster.recover(None)
+    assert cluster.vods() == [1, 2]
     assert done.loss is not None
     assert done.loss.vods is None
     assert "does not run" in cluster.notes[0]

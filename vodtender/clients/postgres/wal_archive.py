@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from vodtender.clients import pg_tools
 from vodtender.clients.postgres.place import Place
+from vodtender.model.base_backup import is_segment
 
 _ENDED_AT = re.compile(r"desc: (?:COMMIT|ABORT)\S* (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC")
 
@@ -77,13 +79,26 @@ def own_log(directory: Path) -> OwnLog | None:
     """That of the cluster of the server in `directory`, whether it runs or not; None where it is
     not archived, or cannot be seen."""
     place = Place(directory)
-    number = place.system_id if place.wal.is_symlink() else None
-    if number is None:
+    if not place.wal.is_symlink():
         return None
+    log = place.data / "pg_wal"
     try:
-        return OwnLog(number, frozenset(os.listdir(place.data / "pg_wal")))
+        names = frozenset(os.listdir(log))
+        number = place.system_id or _number_in(log, names)
     except OSError:
         return None
+    return None if number is None else OwnLog(number, names)
+
+
+def _number_in(log: Path, names: frozenset[str]) -> str | None:
+    """The cluster's number by its log: every segment has it behind its first page's header (see
+    XLogLongPageHeaderData), and so it is known, too, where the control file is lost."""
+    for name in filter(is_segment, names):
+        with (log / name).open("rb") as file:
+            head = file.read(32)
+        if len(head) == 32 and (number := struct.unpack("=Q", head[24:])[0]):
+            return str(number)
+    return None
 
 
 def last_change(segment: Path) -> datetime | None:
