@@ -439,12 +439,14 @@ def test_over_a_time_that_was_not_archived_no_recovery_leads_and_a_new_base_back
     cluster: Cluster,
 ) -> None:
     settings, now = cluster.settings(), datetime.now(UTC)
-    cluster.begin_with(1)
+    moment = cluster.begin_with(1)
+    cluster.add(99)
     assert "BACKUP_WAL is not set" in cluster.wal_of_status(backup_wal=False)["problem"]
     follow_setting(cluster.settings(backup_wal=False), cluster.notes.append)
     assert "not archived yet" in cluster.wal_of_status()["problem"]
     ended = cluster.spans()[0]
     assert ended.until is not None
+    assert ended.until > moment  # and so to what was written last
     assert not ended.is_broken  # it is the last there is, as yet
     with cluster.connected() as connection:
         connection.execute("CREATE TABLE meanwhile AS SELECT generate_series(1, 9999) AS n")
@@ -456,7 +458,7 @@ def test_over_a_time_that_was_not_archived_no_recovery_leads_and_a_new_base_back
         with pytest.raises(Refused, match="the log was not archived for a while") as caught:
             cluster.recover(wanted, dry_run=dry_run)
         assert f"leads to {told(ended.until)}" in caught.value.message
-    assert (cluster.vods(), cluster.kept()) == ([1, 2], set())
+    assert (cluster.vods(), cluster.kept()) == ([1, 2, 99], set())
     cluster.make_base()
     assert not is_due(settings, now)
     newest, *older = cluster.spans()
@@ -467,7 +469,7 @@ def test_over_a_time_that_was_not_archived_no_recovery_leads_and_a_new_base_back
     with pytest.raises(Refused, match="the log was not archived for a while"):
         cluster.recover(cluster.shelf.entries()[0].made_at - timedelta(milliseconds=1))
     cluster.recover(moment)
-    assert cluster.vods() == [1, 2, 3]
+    assert cluster.vods() == [1, 2, 3, 99]
     with cluster.connected() as connection:
         assert connection.execute("SELECT count(*) FROM meanwhile").fetchone() == (9999,)
         connection.execute("DROP TABLE meanwhile")

@@ -247,6 +247,7 @@ def _backup(status: Document, now: datetime) -> _Texts:
     found = status["backup"]
     if not found["enabled"]:
         yield "none is made by itself: set BACKUP_DIR or BACKUP_S3_URL; now: vodtender backup", _DIM
+        yield from _wal(found["wal"])
         return
     style = _RED if found["overdue"] else ""
     last = "never" if found["last_at"] is None else _when(found["last_at"], now)

@@ -10,7 +10,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,18 +73,22 @@ def follow_setting(settings: Settings, note: Note) -> None:
         return
     directory = settings.data_dir / POSTGRES_NAME
     shelf = BaseShelf(settings.backup_directory)
-    with translated(settings.backup_directory):
-        if not settings.backup_wal:
-            new = wal_archive.leave_off(directory)
-            told = "archives its log no more: BACKUP_WAL is not set"
-        else:
-            new = begin_archiving(shelf, directory)
-            told = f"archives its log in {shelf.directory / WAL}"
     with ExitStack() as stack:
         server = open_embedded(settings, stack)
         assert server is not None
         with connect(server.admin_dsn, autocommit=True) as admin, database_translated():
             is_on = wal.is_on(admin)
+            if is_on and not settings.backup_wal:
+                archive = wal_archive.archive_of(directory)
+                with suppress(VodtenderError):  # at least what there is until now, if that can be
+                    archived_until_now(admin, archive)
+        with translated(settings.backup_directory):
+            if not settings.backup_wal:
+                new = wal_archive.leave_off(directory)
+                told = "archives its log no more: BACKUP_WAL is not set"
+            else:
+                new = begin_archiving(shelf, directory)
+                told = f"archives its log in {shelf.directory / WAL}"
         if new or is_on != settings.backup_wal:
             note(f"the embedded database {told}; it is restarted for that")
             postgres_server.restart(directory)

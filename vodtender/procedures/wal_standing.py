@@ -53,12 +53,13 @@ def _problem(
             f"the log is still archived in {where}, though BACKUP_WAL is not set: that ends when"
             " vodtender run begins"
         )
-    if found is not None and found.failing is not None:
+    is_told = wal_archive.is_told(settings.data_dir / POSTGRES_NAME)
+    if is_told and found is not None and found.failing is not None:
         return (
             f"the log cannot be archived in {where}: it piles up in DATA_DIR until the disk is full"
         )
     needed = None
-    if not wal_archive.is_told(settings.data_dir / POSTGRES_NAME):
+    if not is_told:
         needed = "the log is not archived yet, though BACKUP_WAL is set"
     elif moments is not None and not moments.bases:
         needed = "there is no base backup, so no moment can be had"

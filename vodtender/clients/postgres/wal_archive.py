@@ -58,6 +58,12 @@ def is_told(directory: Path) -> bool:
     return Place(directory).wal.is_symlink()
 
 
+def archive_of(directory: Path) -> Path:
+    """Where the server in `directory` archives its log now."""
+    place = Place(directory)
+    return place.wal / (place.system_id or "")
+
+
 def leave_off(directory: Path) -> bool:
     """From its next start on it archives nothing; whether that is new. Raises OSError."""
     try:
