@@ -406,8 +406,9 @@ class TestShow:
         assert ran.lines[:3] == [
             "VOD 1  A [live] one\\x1b[2J",
             "  state      finalizing",
-            "  next       YouTube is asked whether it has the video",
+            "  next       it waits: YouTube account default: nobody has logged in",
         ]
+        assert "  type       vodtender auth login youtube" in ran.lines
         assert "  type       vodtender resolve 1 --uploaded VIDEO" in ran.lines
         assert "its description will say vodtender:1" in ran.out
         assert f"{operator()}: vodtender retry (impatience)" in ran.out

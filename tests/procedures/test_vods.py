@@ -301,6 +301,20 @@ class TestWhatHappensNext:
         assert step.text == "it waits: YouTube account second: nobody has logged in"
         assert step.commands == ("vodtender auth login youtube --account second",)
 
+    @pytest.mark.parametrize("stage", ["finalizing", "verifying"])
+    def test_youtube_cannot_be_asked_about_an_upload_without_its_accounts_login(
+        self, archive: Archive, stage: str
+    ) -> None:
+        archive.add("1", stage)
+        archive.open_session("1")
+        start_daemon(archive)
+        log_in(archive, problem="revoked")
+        step = show(archive, yt_channel_accounts=(("c1", "second"),)).next
+        assert step.text == "it waits: YouTube account default: revoked"
+        assert step.commands[0] == "vodtender auth login youtube"
+        resolving = [command for command in step.commands if "resolve 1" in command]
+        assert len(resolving) == (2 if stage == "finalizing" else 0)
+
     def test_an_upload_waits_for_its_accounts_quota(self, archive: Archive) -> None:
         archive.add("1", "downloaded", problem="the quota", problem_code="quota")
         start_daemon(archive)

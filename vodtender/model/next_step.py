@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from vodtender.model import video_refusal
@@ -15,9 +15,10 @@ _SOON = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else decides when a VOD goes on. `account` is the YouTube account it goes to,
-    `account_problem` why that cannot be used, `held_until` how long its uploads wait, and
-    `held_for` what is amiss with it if it is not the quota that they wait for."""
+    """What else decides when a VOD goes on. `account` is the YouTube account it goes to, or
+    where it may be already, `account_problem` why that cannot be used, `held_until` how long
+    its uploads wait, and `held_for` what is amiss with it if it is not the quota that they
+    wait for."""
 
     now: datetime
     paused: str | None
@@ -69,16 +70,22 @@ def _to_upload(vod: Vod, around: Surroundings) -> NextStep:
 
 def _uncertain(vod: Vod, around: Surroundings) -> NextStep:
     resolve = f"vodtender resolve {_id(vod)}"
+    commands = (f"{resolve} --uploaded VIDEO", f"{resolve} --not-uploaded")
+    locked_out = _locked_out(around)
+    if locked_out is not None:
+        return replace(locked_out, commands=locked_out.commands + commands)
     text = f"YouTube is asked{_when(vod.next_try_at)} whether it has the video"
     if vod.uncertain_since is not None:
         settled_at = vod.uncertain_since + around.absence_wait
         text += f"; if it has not appeared by {_text(settled_at)}, it is uploaded again"
-    return NextStep(text, (f"{resolve} --uploaded VIDEO", f"{resolve} --not-uploaded"))
+    return NextStep(text, commands)
 
 
 def _to_verify(vod: Vod, around: Surroundings) -> NextStep:
-    return _unasked(around) or NextStep(
-        f"YouTube is asked{_when(vod.next_try_at)} whether it has processed the video"
+    return (
+        _locked_out(around)
+        or _unasked(around)
+        or NextStep(f"YouTube is asked{_when(vod.next_try_at)} whether it has processed the video")
     )
 
 
@@ -153,17 +160,24 @@ def _not_uploaded(vod: Vod, around: Surroundings) -> NextStep | None:
         return NextStep(
             "nothing: it is only kept on the disk", (f"vodtender add {_id(vod)} --upload",)
         )
-    login = f"vodtender auth login youtube{_account_option(around.account)}"
     if not around.uploads_wanted:
-        return _held("uploads are off, or nobody has logged in", login)
-    if around.account_problem is not None:
-        return _held(f"YouTube account {around.account}: {around.account_problem}", login)
+        return _held("uploads are off, or nobody has logged in", _login(around))
+    locked_out = _locked_out(around)
+    if locked_out is not None:
+        return locked_out
     if around.held_until is not None and around.held_until > around.now:
         text = f"uploads of account {around.account} are held until {_text(around.held_until)}"
         if around.held_for is None:
             return _held(text, "vodtender retry --quota")
         return _held(f"{text}: {around.held_for}", f"vodtender retry {_id(vod)}   (once mended)")
     return None
+
+
+def _locked_out(around: Surroundings) -> NextStep | None:
+    """What keeps YouTube from being asked or sent anything."""
+    if around.account_problem is None:
+        return None
+    return _held(f"YouTube account {around.account}: {around.account_problem}", _login(around))
 
 
 def _cures(vod: Vod) -> tuple[str, ...]:
@@ -180,8 +194,9 @@ def _cures(vod: Vod) -> tuple[str, ...]:
             return (retry, f"vodtender skip {_id(vod)}")
 
 
-def _account_option(account: str) -> str:
-    return "" if account == "default" else f" --account {account}"
+def _login(around: Surroundings) -> str:
+    option = "" if around.account == "default" else f" --account {around.account}"
+    return f"vodtender auth login youtube{option}"
 
 
 def _id(vod: Vod) -> str:

@@ -12,7 +12,7 @@ from vodtender.config.settings import Settings
 from vodtender.errors import UsageError
 from vodtender.model.archive import ArchivedFile
 from vodtender.model.next_step import NextStep, Surroundings, next_step
-from vodtender.model.vod import STATES, Vod
+from vodtender.model.vod import STATES, Stage, Vod
 from vodtender.pipeline.oauth_services import YOUTUBE, uploads_wanted
 from vodtender.procedures.vod_change import unknown
 from vodtender.store import archive, audit, breaker, overview, pause, tokens, uploads, vods, workers
@@ -97,7 +97,7 @@ def obstacles(database: Database, settings: Settings, vod_ids: Iterable[str]) ->
 
 
 def _surroundings(connection: Connection, settings: Settings, vod: Vod) -> Surroundings:
-    account = settings.youtube_account(vod.channel)
+    account = _account(connection, settings, vod)
     stored = tokens.find(connection)
     login = next((t for t in stored if (t.provider, t.account) == (YOUTUBE, account)), None)
     hold = {hold.account: hold for hold in uploads.holds(connection)}.get(account)
@@ -114,6 +114,14 @@ def _surroundings(connection: Connection, settings: Settings, vod: Vod) -> Surro
         held_for=hold.reason if hold and hold.code != "quota" else None,
         absence_wait=settings.upload_absence_wait,
     )
+
+
+def _account(connection: Connection, settings: Settings, vod: Vod) -> str:
+    """Which has its video, or gets it: what was once sent stays with the account it went to."""
+    if vod.stage in (Stage.FINALIZING, Stage.VERIFYING):
+        for upload in uploads.of_vod(connection, vod.id):
+            return upload.account
+    return settings.youtube_account(vod.channel)
 
 
 # --- as JSON ----------------------------------------------------------------------------
