@@ -37,6 +37,7 @@ from vodtender.pipeline.base_shelf import BaseShelf
 from vodtender.pipeline.directory import open_directory
 from vodtender.pipeline.room import DownloadRoom
 from vodtender.pipeline.workplace import Workplace
+from vodtender.procedures.backup_list import recoverable
 from vodtender.procedures.base_backup import (
     BaseMade,
     archived_until_now,
@@ -461,6 +462,7 @@ def test_over_a_time_that_was_not_archived_no_recovery_leads_and_a_new_base_back
     assert (cluster.vods(), cluster.kept()) == ([1, 2, 99], set())
     cluster.make_base()
     assert not is_due(settings, now)
+    assert "the log was not archived for a while" in recoverable(settings).gaps[-1]
     newest, *older = cluster.spans()
     assert newest.until is None
     assert ended.until in {one.until for one in older if one.base == ended.base}

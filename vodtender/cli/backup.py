@@ -167,6 +167,7 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
                 "recoverable": [
                     {"from": since, "until": until} for since, until in moments.stretches
                 ],
+                "recoverable_gaps": moments.gaps,
                 "recoverable_problem": moments.broken or None,
                 "wal_bytes": moments.wal_bytes,
             }
@@ -205,6 +206,8 @@ def _write_moments(moments: Moments, now: datetime) -> None:
         f"Any moment can be had, {moments.told}: vodtender restore --at TIME"
         f" ({size(moments.wal_bytes)} of log)"
     )
+    for gap in moments.gaps:
+        write_line(f"Not in between: {gap}")
     if moments.broken:
         note(f"warning: {moments.broken}; for what comes: vodtender backup base")
 

@@ -70,12 +70,14 @@ def listed(settings: Settings) -> list[Listed]:
 @dataclass(frozen=True, slots=True)
 class Moments:
     """The base backups, the newest first, and which moments can be had by them: `stretches`,
-    from the earliest on, from and to (None: now), and `told` for people. `broken` says why the
-    newest base backup leads no further. `wal_bytes` is what the archived log takes."""
+    from the earliest on, from and to (None: now), and `told` for people. `gaps` say why the log
+    breaks off in between, `broken` why that of the newest base backup leads to no later one.
+    `wal_bytes` is what the archived log takes."""
 
     bases: list[Base]
     stretches: list[tuple[datetime, datetime | None]]
     told: str
+    gaps: list[str]
     broken: str
     wal_bytes: int
 
@@ -84,15 +86,13 @@ def recoverable(settings: Settings) -> Moments:
     """Which moments can be had. Raises SettingsError."""
     shelf = BaseShelf(settings.backup_directory)
     found = moments.spans(settings)
-    broken = ""
-    if found and found[0].is_broken:
-        last = found[0].until or found[0].since
-        why = moments.why_broken(found[0])
-        broken = f"the log of {found[0].base.name} leads to {moments.told(last)}: {why}"
+    gaps = list(dict.fromkeys(moments.why_broken(one) for one in found if one.is_broken))
+    broken = moments.told_end(found[0]) if found and found[0].is_broken else ""
     return Moments(
         shelf.entries(),
         stretches(found),
         moments.told_stretches(found),
+        gaps,
         broken,
         shelf.wal_bytes(),
     )

@@ -28,8 +28,15 @@ def why_broken(span: Span) -> str:
         where = f"{WAL}/{span.base.system_id}/{span.missing}"
         return f"the segment {where} of the log is missing in BACKUP_DIR"
     if span.left_off is not None:
-        return "after that the log was not archived for a while"
+        where = f"{WAL}/{span.base.system_id}/{span.left_off}"
+        return f"before the segment {where} the log was not archived for a while"
     return ""
+
+
+def told_end(span: Span) -> str:
+    """How far one leads that is broken, and why no further."""
+    last = told(span.until or span.since)
+    return f"the log of {span.base.name} leads to {last}: {why_broken(span)}"
 
 
 def told(at: datetime) -> str:
@@ -64,7 +71,7 @@ def no_such_moment(
     elif near is None:
         why = "There is no base backup from before it."
     elif near.is_broken and near.until is not None:
-        why = f"From {near.base.name} the log leads to {told(near.until)}: {why_broken(near)}."
+        why = f"T{told_end(near)[1:]}."
     what = "The latest moment" if moment is None else f"The database of {told(moment)}"
     return Refused(
         f"{what} cannot be had. {why} What can be had: {told_stretches(found)}."

@@ -193,8 +193,9 @@ def require_good(base: Path, copy: Path | None = None) -> None:
     try:
         wal_archive.verify(pg_tools.embedded(), copy or base)
     except pg_tools.ToolFailedError as error:
+        said = error.message.rstrip(".")
         raise DamagedBaseError(
-            f"The base backup {base.name} is damaged: {error.message} Nothing was changed.",
+            f"The base backup {base.name} is damaged: {said}. Nothing was changed.",
             hint="a dump: vodtender restore latest; from now on: vodtender backup base",
         ) from error
 
