@@ -243,4 +243,4 @@ def is_due(settings: Settings, now: datetime) -> bool:
     bases = shelf.entries()
     if not bases or now - bases[0].made_at >= settings.backup_base_interval:
         return True
-    return found[0].is_broken
+    return not found or found[0].is_broken
