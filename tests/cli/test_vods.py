@@ -279,6 +279,11 @@ class TestResolve:
     def test_it_wants_one_clear_word(self, type_in: Type, arguments: tuple[str, ...]) -> None:
         assert type_in("resolve", "1", *arguments).status == 2
 
+    def test_it_asks_what_it_was_not_told(self, type_in: Type) -> None:
+        ran = type_in("resolve", "1")
+        assert "Is VOD 1 on YouTube or not?" in ran.err
+        assert "give --uploaded VIDEO or --not-uploaded" in ran.err
+
     @pytest.mark.parametrize("video", [VIDEO, f"https://youtu.be/{VIDEO}?si=x"])
     def test_a_video_by_id_or_address(self, archive: Archive, type_in: Type, video: str) -> None:
         archive.add("1", "finalizing", problem="who knows")

@@ -51,7 +51,10 @@ def resolve(
     from vodtender.procedures import resolve as procedure
     from vodtender.procedures.actor import operator
 
-    one_of({"--uploaded": uploaded is not None, "--not-uploaded": not_uploaded})
+    one_of(
+        {"--uploaded VIDEO": uploaded is not None, "--not-uploaded": not_uploaded},
+        question=f"Is VOD {vod_id} on YouTube or not?",
+    )
     context: Context = ctx.obj
     with context.database() as database:
         if uploaded is not None:

@@ -29,12 +29,13 @@ MaybeVodIds = Annotated[
 ]
 
 
-def one_of(ways: dict[str, bool]) -> None:
-    """Makes sure that VODs are chosen in one way. Raises UsageError."""
+def one_of(ways: dict[str, bool], *, question: str = "Which VODs?") -> None:
+    """Makes sure that one of the ways is chosen; `question` is what they answer. Raises
+    UsageError."""
     chosen = [way for way, given in ways.items() if given]
     if len(chosen) == 1:
         return
     every = f"{', '.join(list(ways)[:-1])} or {list(ways)[-1]}"
     if not chosen:
-        raise UsageError("Which VODs?", hint=f"give {every}", code="usage")
+        raise UsageError(question, hint=f"give {every}", code="usage")
     raise UsageError(f"{' and '.join(chosen)} do not go together.", hint=f"give {every}")

@@ -252,7 +252,8 @@ def _expired() -> Transient:
 def _lost(message: str, code: str = "answer_lost") -> Uncertain:
     return Uncertain(
         f"{message}: the upload may be complete",
-        hint="it is settled by asking YouTube; if that cannot tell: vodtender resolve VOD",
+        hint="it is settled by asking YouTube; if that cannot tell: vodtender resolve VOD"
+        " --uploaded VIDEO | --not-uploaded",
         code=code,
     )
 
