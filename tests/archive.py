@@ -116,10 +116,12 @@ class Archive:
         with self.connection() as connection:
             return uploads.of_vod(connection, vod.id)
 
-    def hold_account(self, account: str = "default") -> None:
+    def hold_account(
+        self, account: str = "default", reason: str = "the quota", code: str = "quota"
+    ) -> None:
         with self.connection() as connection:
             uploads.hold_account(
-                connection, account, datetime(2099, 1, 1, tzinfo=UTC), "the quota", "quota"
+                connection, account, datetime(2099, 1, 1, tzinfo=UTC), reason, code
             )
 
     def held_accounts(self) -> list[str]:

@@ -374,6 +374,19 @@ def test_youtube_credentials_without_a_login_are_told(archive: Archive) -> None:
     assert _commands(document(archive, **application, yt_enabled=False)) == []
 
 
+def test_what_an_account_waits_for_is_to_be_mended_unless_it_is_the_quota(
+    archive: Archive,
+) -> None:
+    _worker(archive)
+    _log_in(archive, "default")
+    archive.hold_account("default")
+    assert document(archive)["next"] == []
+    archive.hold_account("default", "the API is not enabled", "login")
+    (step,) = document(archive)["next"]
+    assert step["why"] == "youtube account default: the API is not enabled"
+    assert step["command"] == "vodtender vods --state held"
+
+
 def test_an_account_that_is_wanted_and_not_there_is_a_problem(archive: Archive) -> None:
     assert document(archive)["accounts"] == []
     found = document(

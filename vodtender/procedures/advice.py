@@ -56,6 +56,10 @@ def _accounts(status: Document) -> _Found:
             name = "" if one["account"] == "default" else f" --account {one['account']}"
             why = f"{one['provider']} account {one['account']}: {one['problem']}"
             yield why, f"vodtender auth login {one['provider']}{name}"
+        elif one["held_until"] is not None and one["hold_code"] != "quota":
+            # Until somebody mends it, each try ends alike; a quota comes back by itself.
+            why = f"{one['provider']} account {one['account']}: {one['hold_reason']}"
+            yield why, "vodtender vods --state held"
 
 
 def _chat(status: Document) -> _Found:

@@ -81,4 +81,5 @@ def _account(
         "problem": None if problem is None else redact(problem),
         "held_until": None if hold is None else rfc3339(hold.held_until),
         "hold_reason": None if hold is None else redact(hold.reason),
+        "hold_code": None if hold is None else hold.code,
     }
