@@ -24,6 +24,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ _JOURNAL_NAME = "segments.jsonl"
 _FINISHED_NAME = "finished.json"
 _LOCK_WAIT_SECONDS = 3.0
 _LOCK_POLL_SECONDS = 0.05
-_READ_BYTES = 1 << 20
+_READ_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +166,20 @@ class WorkDirectory:
 
 
 def digests(path: Path) -> tuple[str, int]:
-    """SHA-256, as hexadecimal digits, and CRC32 of a whole file."""
-    sha256, crc32, buffer = hashlib.sha256(), 0, memoryview(bytearray(_READ_BYTES))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            sha256.update(buffer[:count])
-            crc32 = zlib.crc32(buffer[:count], crc32)
-    return sha256.hexdigest(), crc32
+    """SHA-256, as hexadecimal digits, and CRC32 of a whole file, which was just written: to read it
+    twice from memory, each on a core of its own, takes less time than one after the other."""
+    with ThreadPoolExecutor(1) as beside, path.open("rb", buffering=0) as file:
+        crc32 = beside.submit(_crc32, path)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256, crc32.result()[1]
 
 
 def _crc32(path: Path) -> tuple[int, int]:
-    size = crc = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            size += len(chunk)
-            crc = zlib.crc32(chunk, crc)
+    size, crc, buffer = 0, 0, memoryview(bytearray(_READ_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            size += count
+            crc = zlib.crc32(buffer[:count], crc)
     return size, crc
 
 
