@@ -10,20 +10,20 @@ from vodtender.errors import Stopped
 
 
 @dataclass(slots=True)
-class Change:
-    """Set `begun` right before the database that people use is replaced."""
+class Replacement:
+    """Of the database that people use, by another: `begun` is set right before."""
 
     begun: bool = False
 
 
 @contextmanager
-def told_if_interrupted() -> Iterator[Change]:
+def told_if_interrupted() -> Iterator[Replacement]:
     """While a database is made that is to take another's place. Raises Stopped."""
-    change = Change()
+    replacement = Replacement()
     try:
-        yield change
+        yield replacement
     except KeyboardInterrupt:
-        if change.begun:
+        if replacement.begun:
             raise interrupted(
                 "Interrupted while the new database took the old one's place: one of the two is"
                 " there, whole.",

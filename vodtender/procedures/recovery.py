@@ -27,7 +27,7 @@ from vodtender.pipeline.backup_shelf import LocalShelf, missing, translated
 from vodtender.pipeline.base_shelf import BaseShelf
 from vodtender.pipeline.directory import POSTGRES_NAME, open_directory
 from vodtender.procedures.base_backup import archived_until_now, begin_archiving, other_server
-from vodtender.procedures.interruption import Change, told_if_interrupted
+from vodtender.procedures.interruption import Replacement, told_if_interrupted
 from vodtender.procedures.moments import no_such_moment, spans, told
 from vodtender.procedures.opening import has_embedded
 from vodtender.procedures.progress import Tell
@@ -111,7 +111,7 @@ def recover(settings: Settings, asked: AskedFor) -> Recovered:
 
         return _by_the_first_good(ways, rehearse, asked.note)
     with ExitStack() as stack:
-        change = stack.enter_context(told_if_interrupted())
+        replacement = stack.enter_context(told_if_interrupted())
         stack.enter_context(LocalShelf(settings.backup_directory).locked())
         open_directory(settings.data_dir)
         lock = stack.enter_context(client.recovery_lock(directory))
@@ -120,7 +120,9 @@ def recover(settings: Settings, asked: AskedFor) -> Recovered:
             asked.confirm(old.present, ways[0].base)
 
         def go(way: Span) -> Recovered:
-            return _Recovering(settings, asked, shelf, way, directory, change, began).run(lock, old)
+            return _Recovering(settings, asked, shelf, way, directory, replacement, began).run(
+                lock, old
+            )
 
         return _by_the_first_good(ways, go, asked.note)
 
@@ -210,7 +212,7 @@ class _Recovering:
     shelf: BaseShelf
     way: Span
     directory: Path
-    change: Change
+    replacement: Replacement
     began: float
 
     def run(self, lock: int, old: _Old) -> Recovered:
@@ -236,7 +238,7 @@ class _Recovering:
             recovery.end()
             old.close()
             now = datetime.now(UTC)
-            self.change.begun = True
+            self.replacement.begun = True
             self.shelf.mark_timeline(base.system_id, timeline, now)
             aside = postgres_server.replace(self.directory, recovery.path, now)
         self._require_start(aside)

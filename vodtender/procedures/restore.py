@@ -87,7 +87,7 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
     if asked.dry_run and settings.dsn is None and not has_embedded(settings):
         return _rehearsed(settings, wanted, asked)
     with (
-        told_if_interrupted() as change,
+        told_if_interrupted() as replacement,
         _opened(settings, wanted, asked.tell) as (server, source),
     ):
         _warn(source, asked)
@@ -103,7 +103,7 @@ def restore(settings: Settings, wanted: str, asked: Asked) -> Restored:
             make_fit(fresh, after, actor=asked.actor, reason=asked.reason)
             loss = compare_and_carry(present, server, fresh)
             require_unchanged(server, settings, present)
-            change.begun = True
+            replacement.begun = True
             aside = _swapped(present, server)
     seconds = round(time.monotonic() - began, 3)
     return Restored(
